@@ -1,0 +1,83 @@
+# The libraries that kvcomm stands on, as kvc::* targets, each with the sentence that helps when it is missing.
+set(KVCOMM_VENV ${CMAKE_SOURCE_DIR}/.venv CACHE PATH "Virtual environment that holds the torch wheel (launch/setup.sh makes it)")
+
+# ---- libtorch, linked by path: TorchConfig.cmake insists on a CUDA toolkit that the CPU build does not need
+file(GLOB KVCOMM_SITE_PACKAGES ${KVCOMM_VENV}/lib/python3*/site-packages)
+set(KVCOMM_TORCH ${KVCOMM_SITE_PACKAGES}/torch CACHE PATH "The folder of Python's torch package")
+if(NOT EXISTS ${KVCOMM_TORCH}/lib/libtorch_cpu.so)
+  message(FATAL_ERROR "No libtorch at '${KVCOMM_TORCH}/lib': run launch/setup.sh, or pass "
+                      "-DKVCOMM_TORCH=<the torch package's folder>.")
+endif()
+get_filename_component(KVCOMM_TORCH_SITE ${KVCOMM_TORCH} DIRECTORY)
+add_library(kvc_torch INTERFACE)
+add_library(kvc::torch ALIAS kvc_torch)
+# The wheel's include folder also bundles other libraries (a newer fmt among them) that would hide Debian's:
+# only torch's own folders are shown to the compiler.
+foreach(folder ATen c10 caffe2 torch)
+  file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/torch_include)
+  file(CREATE_LINK ${KVCOMM_TORCH}/include/${folder} ${CMAKE_BINARY_DIR}/torch_include/${folder} SYMBOLIC)
+endforeach()
+target_include_directories(kvc_torch SYSTEM INTERFACE ${CMAKE_BINARY_DIR}/torch_include)
+target_link_libraries(kvc_torch INTERFACE ${KVCOMM_TORCH}/lib/libtorch_cpu.so ${KVCOMM_TORCH}/lib/libc10.so)
+set(CMAKE_BUILD_RPATH ${KVCOMM_TORCH}/lib)
+file(GLOB KVCOMM_NVIDIA_LIBS LIST_DIRECTORIES true ${KVCOMM_TORCH_SITE}/nvidia/*/lib)
+list(APPEND CMAKE_BUILD_RPATH ${KVCOMM_NVIDIA_LIBS})
+# libtorch finds CUDA's libraries through the program's own (old-style) rpath.
+add_link_options(-Wl,--disable-new-dtags LINKER:--allow-shlib-undefined)
+
+# ---- CUDA and NCCL: headers from the toolkit or the wheels; libraries of the wheel's own versions first
+find_path(KVCOMM_CUDA_INCLUDE cuda_runtime_api.h
+          PATHS ${KVCOMM_TORCH_SITE}/nvidia/cu13/include /usr/local/cuda/include $ENV{CUDA_HOME}/include NO_DEFAULT_PATH)
+find_path(KVCOMM_NCCL_INCLUDE nccl.h
+          PATHS ${KVCOMM_TORCH_SITE}/nvidia/nccl/include /usr/local/cuda/include $ENV{CUDA_HOME}/include /usr/include)
+if(KVCOMM_CUDA OR KVCOMM_CUDA_OBJECTS)
+  if(NOT KVCOMM_CUDA_INCLUDE OR NOT KVCOMM_NCCL_INCLUDE)
+    message(FATAL_ERROR "The CUDA build needs cuda_runtime_api.h and nccl.h: install the CUDA toolkit and NCCL, "
+                        "or the wheels nvidia-cuda-runtime and nvidia-nccl-cu13, or set KVCOMM_CUDA_INCLUDE "
+                        "and KVCOMM_NCCL_INCLUDE.")
+  endif()
+  add_library(kvc_cuda_headers INTERFACE)
+  add_library(kvc::cuda_headers ALIAS kvc_cuda_headers)
+  target_include_directories(kvc_cuda_headers SYSTEM INTERFACE ${KVCOMM_CUDA_INCLUDE} ${KVCOMM_NCCL_INCLUDE})
+endif()
+if(KVCOMM_CUDA)
+  find_library(KVCOMM_CUDART NAMES cudart libcudart.so.13 libcudart.so.12
+               PATHS ${KVCOMM_NVIDIA_LIBS} /usr/local/cuda/lib64 REQUIRED)
+  find_library(KVCOMM_NCCL NAMES nccl libnccl.so.2 PATHS ${KVCOMM_NVIDIA_LIBS} /usr/local/cuda/lib64 REQUIRED)
+  # libtorch_cuda registers its kernels when loaded, though nothing here calls into it by name.
+  target_link_libraries(kvc_torch INTERFACE -Wl,--no-as-needed ${KVCOMM_TORCH}/lib/libtorch_cuda.so
+    ${KVCOMM_TORCH}/lib/libc10_cuda.so -Wl,--as-needed ${KVCOMM_CUDART} ${KVCOMM_NCCL})
+endif()
+
+# ---- Debian's
+find_package(MPI REQUIRED COMPONENTS C)
+find_package(HDF5 REQUIRED COMPONENTS C)
+find_package(Threads REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(tomlplusplus REQUIRED)
+find_package(GTest REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
+pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+
+add_library(kvc_mpi INTERFACE)
+add_library(kvc::mpi ALIAS kvc_mpi)
+target_link_libraries(kvc_mpi INTERFACE MPI::MPI_C)
+add_library(kvc_hdf5 INTERFACE)
+add_library(kvc::hdf5 ALIAS kvc_hdf5)
+target_include_directories(kvc_hdf5 SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
+target_link_libraries(kvc_hdf5 INTERFACE ${HDF5_C_LIBRARIES})
+target_compile_definitions(kvc_hdf5 INTERFACE ${HDF5_C_DEFINITIONS})
+
+# ---- minja (header-only), taken from PyPI at set-up
+set(KVCOMM_MINJA ${CMAKE_SOURCE_DIR}/third_party/minja CACHE PATH "The folder that holds minja/minja.hpp")
+if(NOT EXISTS ${KVCOMM_MINJA}/minja/minja.hpp)
+  message(FATAL_ERROR "No minja headers at '${KVCOMM_MINJA}': run launch/setup.sh.")
+endif()
+add_library(kvc_minja INTERFACE)
+add_library(kvc::minja ALIAS kvc_minja)
+target_include_directories(kvc_minja SYSTEM INTERFACE ${KVCOMM_MINJA})

@@ -1,0 +1,78 @@
+# How every folder is compiled and every test registered.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "" FORCE)
+endif()
+set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g1")
+add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers)
+add_compile_definitions(OMPI_SKIP_MPICXX=1)
+if(NOT CMAKE_BUILD_TYPE STREQUAL "Release")
+  add_compile_definitions(_GLIBCXX_ASSERTIONS)  # not _GLIBCXX_DEBUG: libtorch is prebuilt without it
+endif()
+if(KVCOMM_SANITIZE)
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
+endif()
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+      ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+      CCACHE_PCH_EXTSUM=1 ${CCACHE})
+  add_compile_options(-fpch-preprocess)
+endif()
+
+# kvc_library(text SOURCES ... LINKS ...): the folder src/text as the static library kvc_text.
+# LINKS are the only folders whose headers it may include: the arrows of the architecture.
+function(kvc_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
+  add_library(kvc_${name} STATIC ${ARG_SOURCES})
+  target_include_directories(kvc_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
+  target_link_libraries(kvc_${name} PUBLIC ${ARG_LINKS})
+  if("kvc::torch" IN_LIST ARG_LINKS)
+    target_precompile_headers(kvc_${name} REUSE_FROM kvc_torch_pch)
+  endif()
+endfunction()
+
+# kvc_test(name SOURCES a.cpp ... LINKS kvc_x ... [RANKS n] [LABELS l ...] [TIMEOUT s]): one GoogleTest
+# program, run by itself or, with RANKS, under mpirun; a rank that fails ends the job.
+function(kvc_test name)
+  cmake_parse_arguments(ARG "" "RANKS;TIMEOUT" "SOURCES;LINKS;LABELS;ENVIRONMENT" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
+  if(ARG_RANKS)
+    set(main kvc_mpi_test_main)
+  else()
+    set(main GTest::gtest_main)
+  endif()
+  target_link_libraries(${name} PRIVATE ${ARG_LINKS} kvc_test_support ${main})
+  target_compile_definitions(${name} PRIVATE KVCOMM_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+                                             KVCOMM_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  kvc_ctest(${name} RANKS "${ARG_RANKS}" TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}"
+            ENVIRONMENT "${ARG_ENVIRONMENT}" COMMAND $<TARGET_FILE:${name}>)
+endfunction()
+
+# kvc_ctest(name COMMAND ... [RANKS n] [TIMEOUT s] [LABELS ...]): any command as a test; exit 77 skips.
+function(kvc_ctest name)
+  cmake_parse_arguments(ARG "" "RANKS;TIMEOUT" "COMMAND;LABELS;ENVIRONMENT" ${ARGN})
+  set(processors 1)
+  if(ARG_RANKS)
+    set(processors ${ARG_RANKS})
+    set(ARG_COMMAND ${MPIEXEC_EXECUTABLE} -np ${ARG_RANKS} --oversubscribe --bind-to none
+        --mca mpi_yield_when_idle 1 ${ARG_COMMAND})
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  add_test(NAME ${name} COMMAND ${ARG_COMMAND})
+  set(environment OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMP_NUM_THREADS=1
+      ASAN_OPTIONS=detect_leaks=0:detect_container_overflow=0 ${ARG_ENVIRONMENT})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} PROCESSORS ${processors}
+    SKIP_RETURN_CODE 77 LABELS "${ARG_LABELS}" ENVIRONMENT "${environment}")
+endfunction()

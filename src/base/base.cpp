@@ -1,0 +1,212 @@
+#include <fcntl.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <fstream>
+#include <memory>
+#include <numeric>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/files.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/text.h"
+
+namespace kvcomm {
+
+namespace fs = std::filesystem;
+
+// ---- hash
+uint64_t hash64(std::string_view bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
+
+std::string hash64_hex(std::string_view bytes) { return fmt::format("{:016x}", hash64(bytes)); }
+
+std::string hash128_hex(std::string_view bytes) {
+  const XXH128_hash_t hash = XXH3_128bits(bytes.data(), bytes.size());
+  return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
+}
+
+std::string hash_file_hex(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) fail(Exit::kUsage, "Cannot read '{}': {}.", path.string(), std::strerror(errno));
+  const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(),
+                                                                       &XXH3_freeState);
+  XXH3_128bits_reset(state.get());
+  std::string piece(1 << 20, '\0');
+  while (in.read(piece.data(), static_cast<std::streamsize>(piece.size())), in.gcount() > 0) {
+    XXH3_128bits_update(state.get(), piece.data(), static_cast<size_t>(in.gcount()));
+  }
+  if (in.bad())
+    fail(Exit::kUsage, "Reading '{}' broke off: {}.", path.string(), std::strerror(errno));
+  const XXH128_hash_t hash = XXH3_128bits_digest(state.get());
+  return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
+}
+
+// ---- files
+namespace {
+
+class Descriptor {
+ public:
+  Descriptor(const fs::path& path, int flags) : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {
+    if (fd_ < 0) fail(Exit::kUsage, "Cannot open '{}': {}.", path.string(), std::strerror(errno));
+  }
+  ~Descriptor() { ::close(fd_); }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+void sync_path(const fs::path& path, int flags) {
+  const Descriptor file(path, flags);
+  if (::fsync(file.get()) != 0 && errno != EINVAL) {  // EINVAL: a file system without folder sync
+    fail(Exit::kEnvironment, "Cannot sync '{}' to disk: {}.", path.string(), std::strerror(errno));
+  }
+}
+
+fs::path folder_of(const fs::path& path) {
+  return path.has_parent_path() ? path.parent_path() : fs::path(".");
+}
+
+}  // namespace
+
+std::string read_file(const fs::path& path) {
+  std::error_code error;
+  if (fs::is_directory(path, error)) {
+    fail(Exit::kUsage, "Cannot read '{}': it is a folder, a file is needed.", path.string());
+  }
+  std::ifstream in(path, std::ios::binary);
+  if (!in) fail(Exit::kUsage, "Cannot read '{}': {}.", path.string(), std::strerror(errno));
+  std::string content{std::istreambuf_iterator<char>(in), {}};
+  if (in.bad())
+    fail(Exit::kUsage, "Reading '{}' broke off: {}.", path.string(), std::strerror(errno));
+  return content;
+}
+
+void write_file_atomic(const fs::path& path, std::string_view content) {
+  const fs::path temporary = path.string() + fmt::format(".tmp{}", ::getpid());
+  {
+    const Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
+    while (!content.empty()) {
+      const ssize_t written = ::write(file.get(), content.data(), content.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) {
+        const int reason = errno;
+        ::unlink(temporary.c_str());
+        fail(Exit::kEnvironment, "Cannot write '{}': {}.", temporary.string(),
+             std::strerror(reason));
+      }
+      content.remove_prefix(static_cast<size_t>(written));
+    }
+  }
+  rename_durably(temporary, path);
+}
+
+void rename_durably(const fs::path& from, const fs::path& to) {
+  sync_path(from, O_RDONLY);
+  std::error_code error;
+  fs::rename(from, to, error);
+  if (error) {
+    fail(Exit::kEnvironment, "Cannot rename '{}' to '{}': {}.", from.string(), to.string(),
+         error.message());
+  }
+  sync_path(folder_of(to), O_RDONLY | O_DIRECTORY);
+}
+
+void require_writable_folder(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) {
+    fail(Exit::kUsage, "Cannot create the output folder '{}': {}. Choose another with --output.",
+         folder.string(), error.message());
+  }
+  const fs::path probe = folder / fmt::format(".probe{}", ::getpid());
+  {
+    std::ofstream out(probe);
+    out << "probe";
+    out.flush();
+    if (!out) {
+      const int reason = errno;
+      fs::remove(probe, error);
+      fail(Exit::kUsage,
+           "Cannot write to the output folder '{}': {}. Choose another with --output.",
+           folder.string(), std::strerror(reason));
+    }
+  }
+  fs::remove(probe, error);
+}
+
+// ---- clock
+std::string wall_clock_text() {
+  const std::time_t now = std::time(nullptr);
+  std::tm local{};
+  localtime_r(&now, &local);
+  char text[64];
+  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S %z", &local);
+  return text;
+}
+
+// ---- text
+namespace {
+
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t above = row[j];
+      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      diagonal = above;
+    }
+  }
+  return row[b.size()];
+}
+
+}  // namespace
+
+std::string near_miss(std::string_view word, std::span<const std::string> candidates) {
+  std::string best;
+  size_t best_distance = 2 + word.size() / 4;
+  for (const std::string& candidate : candidates) {
+    const size_t distance = edit_distance(word, candidate);
+    if (distance < best_distance) {
+      best_distance = distance;
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+std::string did_you_mean(std::string_view word, std::span<const std::string> candidates) {
+  const std::string near = near_miss(word, candidates);
+  return near.empty() ? "" : fmt::format(" Did you mean '{}'?", near);
+}
+
+std::string shortest(double value) { return fmt::format("{}", value); }
+
+std::string join(std::span<const std::string> parts, std::string_view separator) {
+  return fmt::format("{}", fmt::join(parts, separator));
+}
+
+// ---- log
+void start_log(int rank, spdlog::level::level_enum level) {
+  auto logger = std::make_shared<spdlog::logger>(
+      "kvcomm", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+  const std::string who = rank < 0 ? "" : fmt::format("r{:03d} ", rank);
+  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e " + who + "%^%l%$ %v");
+  logger->set_level(level);
+  logger->flush_on(spdlog::level::info);
+  spdlog::set_default_logger(std::move(logger));
+}
+
+}  // namespace kvcomm

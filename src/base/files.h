@@ -1,0 +1,22 @@
+// Whole files: read, and written so that a reader sees the old content or the new, never a part.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace kvcomm {
+
+// Fails (kUsage) naming the path and the system's reason.
+std::string read_file(const std::filesystem::path& path);
+
+// Writes to a temporary name beside path, syncs it, renames it into place, syncs the folder.
+void write_file_atomic(const std::filesystem::path& path, std::string_view content);
+
+// Renames a finished (closed) file into place, synced before and its folder after.
+void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to);
+
+// Creates the folder and proves that it can be written to; fails (kUsage) with the reason.
+void require_writable_folder(const std::filesystem::path& folder);
+
+}  // namespace kvcomm

@@ -1,0 +1,20 @@
+// Hashes of bytes, as lower-case hexadecimal. xxh3: fast and stable, not cryptographic.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace kvcomm {
+
+uint64_t hash64(std::string_view bytes);
+
+// 16 and 32 hexadecimal digits.
+std::string hash64_hex(std::string_view bytes);
+std::string hash128_hex(std::string_view bytes);
+
+// The hash of a whole file's bytes, read piece by piece. Fails (kUsage) if it cannot be read.
+std::string hash_file_hex(const std::filesystem::path& path);
+
+}  // namespace kvcomm

@@ -1,0 +1,48 @@
+// Where tests find things: the repository, a folder of their own, and ../shared when it is there.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+namespace kvcomm::testing {
+
+inline std::filesystem::path source_dir() { return KVCOMM_SOURCE_DIR; }
+
+// The folder of real inputs that lies beside a developer's checkout; empty when it does not.
+inline std::filesystem::path shared_dir() {
+  const char* named = std::getenv("KVCOMM_SHARED");
+  const std::filesystem::path folder =
+      named != nullptr ? std::filesystem::path(named) : source_dir().parent_path() / "shared";
+  return std::filesystem::is_directory(folder) ? folder : std::filesystem::path();
+}
+
+// An empty folder of the running test's own, removed at the end.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "kvcomm-test-XXXXXX").string();
+    if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed: " + pattern);
+    path_ = pattern;
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace kvcomm::testing
+
+// Skips, loudly, where the folder of real inputs is not beside the repository.
+#define KVCOMM_NEEDS_SHARED()                                                              \
+  if (kvcomm::testing::shared_dir().empty()) {                                             \
+    GTEST_SKIP() << "needs the folder 'shared' beside the repository (or $KVCOMM_SHARED)"; \
+  }
