@@ -1,0 +1,148 @@
+#include "model/config.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/files.h"
+
+namespace kvcomm {
+
+namespace {
+
+using Json = nlohmann::json;
+namespace fs = std::filesystem;
+
+Json read_json(const fs::path& path) {
+  try {
+    return Json::parse(read_file(path));
+  } catch (const Json::exception& broken) {
+    fail(Exit::kEnvironment, "'{}' is no valid JSON: {}.", path.string(), broken.what());
+  }
+}
+
+// One config.json with its path, so that every complaint names the place.
+class Source {
+ public:
+  explicit Source(fs::path path) : path_(std::move(path)), json_(read_json(path_)) {}
+
+  bool has(const char* key) const { return json_.contains(key) && !json_[key].is_null(); }
+
+  template <typename T>
+  T get(const char* key) const {
+    if (!has(key)) fail(Exit::kEnvironment, "'{}' has no '{}'.", path_.string(), key);
+    try {
+      return json_.at(key).get<T>();
+    } catch (const Json::exception&) {
+      fail(Exit::kEnvironment, "'{}': '{}' has the wrong type: {}.", path_.string(), key,
+           json_.at(key).dump());
+    }
+  }
+
+  template <typename T>
+  T get_or(const char* key, T otherwise) const {
+    return has(key) ? get<T>(key) : otherwise;
+  }
+
+  int64_t positive(const char* key) const {
+    const auto value = get<int64_t>(key);
+    if (value <= 0) fail(Exit::kEnvironment, "'{}': '{}' is {}.", path_.string(), key, value);
+    return value;
+  }
+
+  // The model would need something that is not built.
+  template <typename T>
+  void require(const char* key, const T& supported, const T& when_absent) const {
+    const T value = get_or<T>(key, when_absent);
+    if (value != supported) {
+      fail(Exit::kEnvironment, "'{}': '{}' is {}, and kvcomm's decoder supports only {}.",
+           path_.string(), key, Json(value).dump(), Json(supported).dump());
+    }
+  }
+
+  const Json& operator[](const char* key) const { return json_.at(key); }
+  std::string path() const { return path_.string(); }
+
+ private:
+  fs::path path_;
+  Json json_;
+};
+
+std::optional<RopeScaling> rope_scaling_of(const Source& source) {
+  if (!source.has("rope_scaling")) return std::nullopt;
+  const Json& scaling = source["rope_scaling"];
+  const std::string type = scaling.value("rope_type", scaling.value("type", std::string("?")));
+  if (type == "default") return std::nullopt;
+  if (type != "llama3") {
+    fail(Exit::kEnvironment, "'{}': rope type '{}' is not supported (none, 'default' or 'llama3').",
+         source.path(), type);
+  }
+  try {
+    return RopeScaling{.factor = scaling.at("factor"),
+                       .low_freq_factor = scaling.at("low_freq_factor"),
+                       .high_freq_factor = scaling.at("high_freq_factor"),
+                       .original_max_positions = scaling.at("original_max_position_embeddings")};
+  } catch (const Json::exception& broken) {
+    fail(Exit::kEnvironment, "'{}': 'rope_scaling' is incomplete: {}.", source.path(),
+         broken.what());
+  }
+}
+
+std::vector<int64_t> eos_of(const Source& source) {
+  if (!source.has("eos_token_id")) return {};
+  if (source["eos_token_id"].is_array()) return source.get<std::vector<int64_t>>("eos_token_id");
+  return {source.get<int64_t>("eos_token_id")};
+}
+
+}  // namespace
+
+ModelConfig load_model_config(const fs::path& folder) {
+  if (!fs::is_directory(folder)) {
+    fail(Exit::kEnvironment,
+         "There is no model folder '{}': put the Hugging Face folder there, or set paths.models.",
+         folder.string());
+  }
+  const Source source(folder / "config.json");
+  ModelConfig config;
+  const auto architectures = source.get<std::vector<std::string>>("architectures");
+  config.architecture = architectures.empty() ? "" : architectures.front();
+  const bool qwen2 = config.architecture == "Qwen2ForCausalLM";
+  if (!qwen2 && config.architecture != "LlamaForCausalLM") {
+    fail(Exit::kEnvironment,
+         "'{}': architecture '{}' is not supported (LlamaForCausalLM, Qwen2ForCausalLM).",
+         source.path(), config.architecture);
+  }
+  source.require<std::string>("hidden_act", "silu", "silu");
+  source.require<bool>("mlp_bias", false, false);
+  source.require<bool>("use_sliding_window", false, false);
+  if (!qwen2) source.require<bool>("attention_bias", false, false);
+
+  config.layers = source.positive("num_hidden_layers");
+  config.hidden = source.positive("hidden_size");
+  config.heads = source.positive("num_attention_heads");
+  config.kv_heads = source.get_or<int64_t>("num_key_value_heads", config.heads);
+  config.head_dim = source.get_or<int64_t>("head_dim", config.hidden / config.heads);
+  config.intermediate = source.positive("intermediate_size");
+  config.vocab = source.positive("vocab_size");
+  config.rms_norm_eps = source.get<double>("rms_norm_eps");
+  config.rope_theta = source.get_or<double>("rope_theta", 10000.0);
+  config.rope_scaling = rope_scaling_of(source);
+  config.qkv_bias = qwen2;
+  config.tied_embeddings = source.get_or<bool>("tie_word_embeddings", false);
+  if (config.kv_heads <= 0 || config.heads % config.kv_heads != 0 || config.head_dim % 2 != 0) {
+    fail(Exit::kEnvironment,
+         "'{}': {} heads of size {} cannot share {} key-value heads (heads must be a multiple, the "
+         "size even).",
+         source.path(), config.heads, config.head_dim, config.kv_heads);
+  }
+
+  const fs::path generation = folder / "generation_config.json";
+  if (fs::exists(generation)) config.eos = eos_of(Source(generation));
+  if (config.eos.empty()) config.eos = eos_of(source);
+  if (config.eos.empty()) {
+    fail(Exit::kEnvironment, "Neither '{}' nor '{}' names an 'eos_token_id'.", generation.string(),
+         source.path());
+  }
+  return config;
+}
+
+}  // namespace kvcomm

@@ -1,0 +1,194 @@
+#include "model/decoder.h"
+
+#include <ATen/ATen.h>
+
+#include "base/error.h"
+#include "model/attention.h"
+#include "model/weights.h"
+
+namespace kvcomm {
+
+namespace {
+
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
+  const at::Tensor wide = x.to(at::kFloat);
+  const at::Tensor scale = wide.pow(2).mean(-1, /*keepdim=*/true).add_(eps).rsqrt_();
+  return (wide * scale).to(x.scalar_type()) * weight;
+}
+
+// What all layers of a pass share: computed once.
+struct Prepared {
+  Angles with_context, without_context;
+  at::Tensor cache_rows;  // where the tokens' keys and values go in the cache
+  bool decoding = false;
+};
+
+}  // namespace
+
+// One decoder layer, its weights named as Hugging Face names them; projections that read the same
+// input are one matrix.
+struct Decoder::Layer {
+  Layer(const Weights& weights, const ModelConfig& config, int64_t index);
+
+  at::Tensor forward(const at::Tensor& x, const Pass& pass, const Prepared& prepared) const;
+  at::Tensor attention(const at::Tensor& x, const Pass& pass, const Prepared& prepared) const;
+  at::Tensor mlp(const at::Tensor& x) const;
+  Merged attend_sequence(const at::Tensor& q, const LayerKv& own, const Sequence& sequence,
+                         bool decoding) const;
+
+  const ModelConfig* config;
+  int64_t index;
+  at::Tensor input_layernorm;     // [hidden]
+  at::Tensor qkv_proj, qkv_bias;  // [(heads + 2 kv_heads) head_dim, hidden]; bias may be undefined
+  at::Tensor o_proj;              // [hidden, heads head_dim]
+  at::Tensor post_attention_layernorm;  // [hidden]
+  at::Tensor gate_up_proj;              // [2 intermediate, hidden]
+  at::Tensor down_proj;                 // [hidden, intermediate]
+};
+
+Decoder::Layer::Layer(const Weights& weights, const ModelConfig& c, int64_t layer)
+    : config(&c), index(layer) {
+  const auto get = [&](const char* name) {
+    return weights.at(fmt::format("model.layers.{}.{}", layer, name));
+  };
+  input_layernorm = get("input_layernorm.weight");
+  qkv_proj = at::cat({get("self_attn.q_proj.weight"), get("self_attn.k_proj.weight"),
+                      get("self_attn.v_proj.weight")});
+  if (c.qkv_bias) {
+    qkv_bias = at::cat(
+        {get("self_attn.q_proj.bias"), get("self_attn.k_proj.bias"), get("self_attn.v_proj.bias")});
+  }
+  o_proj = get("self_attn.o_proj.weight");
+  post_attention_layernorm = get("post_attention_layernorm.weight");
+  gate_up_proj = at::cat({get("mlp.gate_proj.weight"), get("mlp.up_proj.weight")});
+  down_proj = get("mlp.down_proj.weight");
+}
+
+at::Tensor Decoder::Layer::forward(const at::Tensor& x, const Pass& pass,
+                                   const Prepared& prepared) const {
+  const at::Tensor h =
+      x + attention(rms_norm(x, input_layernorm, config->rms_norm_eps), pass, prepared);
+  return h + mlp(rms_norm(h, post_attention_layernorm, config->rms_norm_eps));
+}
+
+at::Tensor Decoder::Layer::mlp(const at::Tensor& x) const {
+  const at::Tensor gate_up = at::linear(x, gate_up_proj);
+  const int64_t n = config->intermediate;
+  return at::linear(at::silu(gate_up.narrow(1, 0, n)).mul_(gate_up.narrow(1, n, n)), down_proj);
+}
+
+Merged Decoder::Layer::attend_sequence(const at::Tensor& q, const LayerKv& own,
+                                       const Sequence& sequence, bool decoding) const {
+  const Partial own_part = attend(q, own, decoding ? Mask::kNone : Mask::kCausal);
+  std::vector<Partial> contexts;
+  for (const Past& past : sequence.past) {
+    const LayerKv kv = past.layer(index);
+    if (kv.present()) contexts.push_back(attend(q, kv, Mask::kNone));
+  }
+  if (contexts.empty()) return {own_part.out, at::zeros_like(own_part.lse)};
+  return merge(contexts, own_part);
+}
+
+at::Tensor Decoder::Layer::attention(const at::Tensor& x, const Pass& pass,
+                                     const Prepared& prepared) const {
+  const int64_t tokens = x.size(0), heads = config->heads, kv_heads = config->kv_heads;
+  const at::Tensor qkv =
+      at::linear(x, qkv_proj, qkv_bias).view({tokens, heads + 2 * kv_heads, config->head_dim});
+  const auto has_context = [&](const Sequence& sequence) {
+    for (const Past& past : sequence.past) {
+      if (past.context->layers[static_cast<size_t>(index)].present()) return true;
+    }
+    return false;
+  };
+  // A pass's sequences share one method, so a layer has a context in all of them or in none.
+  const bool shared = has_context(pass.sequences.front());
+  const Angles& angles = shared ? prepared.with_context : prepared.without_context;
+  const at::Tensor qk = Rotary::rotate(qkv.narrow(1, 0, heads + kv_heads), angles);
+  const at::Tensor q = qk.narrow(1, 0, heads);
+  const LayerKv fresh{qk.narrow(1, heads, kv_heads).contiguous(),
+                      qkv.narrow(1, heads + kv_heads, kv_heads).contiguous()};
+  if (pass.cache != nullptr) pass.cache->append(index, fresh, prepared.cache_rows);
+
+  std::vector<at::Tensor> outs, shares;
+  int64_t begin = 0;
+  for (const Sequence& sequence : pass.sequences) {
+    const LayerKv own = prepared.decoding ? pass.cache->own(index, sequence.slot,
+                                                            pass.cache->length(sequence.slot) + 1)
+                                          : LayerKv{fresh.k.narrow(0, begin, sequence.tokens),
+                                                    fresh.v.narrow(0, begin, sequence.tokens)};
+    const Merged merged =
+        attend_sequence(q.narrow(0, begin, sequence.tokens), own, sequence, prepared.decoding);
+    outs.push_back(merged.out.view({sequence.tokens, heads * config->head_dim}));
+    shares.push_back(merged.context_share);
+    begin += sequence.tokens;
+  }
+  if (pass.observer != nullptr) {
+    if (pass.observer->after_layer) pass.observer->after_layer(index, fresh);
+    if (pass.observer->context_share) pass.observer->context_share(index, at::cat(shares));
+  }
+  return at::linear(outs.size() == 1 ? outs.front() : at::cat(outs), o_proj);
+}
+
+Decoder::Decoder(const std::filesystem::path& folder, at::ScalarType dtype, at::Device device)
+    : config_(load_model_config(folder)),
+      rotary_(config_, at::TensorOptions().dtype(dtype).device(device)) {
+  const Weights weights = load_weights(folder, config_, dtype, device);
+  embed_tokens_ = weights.at("model.embed_tokens.weight");
+  norm_ = weights.at("model.norm.weight");
+  lm_head_ = config_.tied_embeddings ? embed_tokens_ : weights.at("lm_head.weight");
+  for (int64_t layer = 0; layer < config_.layers; ++layer) {
+    layers_.emplace_back(weights, config_, layer);
+  }
+}
+
+Decoder::~Decoder() = default;
+
+at::TensorOptions Decoder::options() const { return embed_tokens_.options(); }
+
+at::Tensor Decoder::embed(std::span<const int64_t> ids) const {
+  for (const int64_t id : ids) {
+    if (id < 0 || id >= config_.vocab) {
+      fail(Exit::kEnvironment,
+           "Token id {} has no row in the embedding table of {} rows: tokenizer and model do not "
+           "belong together.",
+           id, config_.vocab);
+    }
+  }
+  const at::Tensor index = at::tensor(at::ArrayRef<int64_t>(ids.data(), ids.size()), at::kLong);
+  return embed_tokens_.index_select(0, index.to(embed_tokens_.device()));
+}
+
+at::Tensor Decoder::layers(at::Tensor x, LayerRange range, const Pass& pass) const {
+  std::vector<int64_t> with, without, tokens;
+  std::vector<int> slots;
+  for (const Sequence& sequence : pass.sequences) {
+    const int64_t seen = pass.cache == nullptr ? 0 : pass.cache->length(sequence.slot);
+    for (int64_t i = 0; i < sequence.tokens; ++i) {
+      with.push_back(sequence.start.with_context + seen + i);
+      without.push_back(sequence.start.without_context + seen + i);
+    }
+    tokens.push_back(sequence.tokens);
+    slots.push_back(sequence.slot);
+  }
+  const auto device = x.device();
+  Prepared prepared;
+  prepared.with_context = rotary_.angles(at::tensor(with, at::kLong).to(device));
+  prepared.without_context = with == without
+                                 ? prepared.with_context
+                                 : rotary_.angles(at::tensor(without, at::kLong).to(device));
+  if (pass.cache != nullptr) {
+    prepared.cache_rows = pass.cache->rows_for(slots, tokens);
+    prepared.decoding = pass.cache->length(slots.front()) > 0;
+  }
+  for (int64_t layer = range.from; layer < range.to; ++layer) {
+    x = layers_[static_cast<size_t>(layer)].forward(x, pass, prepared);
+  }
+  if (pass.cache != nullptr) pass.cache->advance(slots, tokens);
+  return x;
+}
+
+at::Tensor Decoder::logits(const at::Tensor& x) const {
+  return at::linear(rms_norm(x, norm_, config_.rms_norm_eps), lm_head_);
+}
+
+}  // namespace kvcomm
