@@ -1,0 +1,40 @@
+// What the paper's text and the authors' release do differently, as one struct of named values,
+// read in select/ and method/ alone (sources: reference method.md and official_behaviour.md). All
+// else is common.
+#pragma once
+
+#include <string_view>
+
+namespace kvcomm {
+
+// ceil(r L - 1e-9) | floor(r L)
+enum class LayerRounding { kCeil, kFloor };
+// Centred at mu L, as it is | centred at mu (L - 1), then min-max normalised.
+enum class PriorShape { kPlain, kNormalised };
+// Causal | nothing hidden, but visible scores get +1.
+enum class ImportanceMask { kCausal, kVisiblePlusOne };
+// Causal | each layer sees the first columns of the full mask.
+enum class UnselectedPrefill { kCausal, kFirstColumns };
+// Greedy, generation_config.json's eos list, no penalty | as official_behaviour.md's point 10.
+enum class GenerationSettings { kCommon, kPerMethod };
+
+struct Fidelity {
+  std::string_view name;      // "paper" or "release", as in the configuration and the results
+  LayerRounding layer_count;  // from a ratio to a number of layers
+  bool keep_layer0;           // layer 0 is sent whole, chosen or not (applied by the methods)
+  bool sink_token;            // unselected layers hold the context's first token
+  int importance_from;        // the first context token that counts
+  ImportanceMask importance_mask;
+  PriorShape prior;
+  UnselectedPrefill unselected_prefill;
+  int shifted_start;  // KVComm-S: where own tokens start in unselected layers
+  GenerationSettings generation;
+  int phase1_tokens;          // NLD, CIPHER: default length of a first answer
+  bool sender_aware;          // NLD, CIPHER: default; the sender is told of the other agent
+  bool recalibration_scored;  // online calibration: the all-layers answer is scored as well
+
+  static Fidelity paper();
+  static Fidelity release();
+};
+
+}  // namespace kvcomm
