@@ -1,0 +1,211 @@
+// The real NCCL and CUDA calls. The communicator is non-blocking, so that even its set-up and its
+// first use have a deadline: calls may return "in progress", and settle() waits for their end.
+#include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
+#include <cuda_runtime_api.h>
+#include <nccl.h>
+#include <spdlog/spdlog.h>
+
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+#include "comm/nccl_link.h"
+
+namespace kvcomm {
+
+namespace {
+
+void check_cuda(cudaError_t code, const char* call) {
+  if (code == cudaSuccess) return;
+  fail(Exit::kEnvironment, "{} failed: {}", call, cudaGetErrorString(code));
+}
+
+// `comm` may be null: then the library's last words are those of no communicator in particular.
+void check_nccl(ncclResult_t code, const char* call, ncclComm_t comm = nullptr) {
+  if (code == ncclSuccess || code == ncclInProgress) return;
+  fail(Exit::kEnvironment, "{} failed: {} ({})", call, ncclGetErrorString(code),
+       ncclGetLastError(comm));
+}
+
+class CudaEvent {
+ public:
+  explicit CudaEvent(unsigned flags) {
+    check_cuda(cudaEventCreateWithFlags(&event_, flags), "cudaEventCreateWithFlags");
+  }
+  CudaEvent(const CudaEvent&) = delete;
+  CudaEvent& operator=(const CudaEvent&) = delete;
+  ~CudaEvent() { cudaEventDestroy(event_); }
+
+  void record(cudaStream_t stream) {
+    check_cuda(cudaEventRecord(event_, stream), "cudaEventRecord");
+  }
+  cudaEvent_t get() const { return event_; }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+class NcclLibraryLink : public NcclLink {
+ public:
+  NcclLibraryLink(Communicator& lane, at::Device device, Seconds timeout_s);
+  ~NcclLibraryLink() override;
+
+  void group_start() override { check_nccl(ncclGroupStart(), "ncclGroupStart"); }
+  void group_end() override;
+  void send(const at::Tensor& tensor, int to) override;
+  void receive(const at::Tensor& tensor, int from) override;
+  void follow_compute() override;
+  bool idle() override;
+  void abort() noexcept override;
+  void mark(Mark mark) override;
+  Seconds between(Mark begin, Mark end) override;
+
+ private:
+  Deadline deadline(const char* what) const { return {timeout_s_, what, "the lane's other GPUs"}; }
+  bool settled(const char* call);
+  void settle(const char* call);
+  void warm_up(const Communicator& lane);
+  CudaEvent& event(Mark mark) { return events_[static_cast<size_t>(mark)]; }
+  c10::cuda::CUDAStream compute() const { return c10::cuda::getCurrentCUDAStream(device_.index()); }
+
+  at::Device device_;
+  Seconds timeout_s_;
+  c10::cuda::CUDAGuard guard_;  // this thread uses this GPU, as long as the link lives
+  c10::cuda::CUDAStream stream_;
+  CudaEvent compute_so_far_{cudaEventDisableTiming};
+  std::array<CudaEvent, kMarks> events_{CudaEvent(cudaEventDefault), CudaEvent(cudaEventDefault),
+                                        CudaEvent(cudaEventDefault)};
+  ncclComm_t comm_ = nullptr;
+};
+
+NcclLibraryLink::NcclLibraryLink(Communicator& lane, at::Device device, Seconds timeout_s)
+    : device_(device),
+      timeout_s_(timeout_s),
+      guard_(device),
+      stream_(c10::cuda::getStreamFromPool(/*isHighPriority=*/true, device.index())) {
+  ncclUniqueId id{};
+  if (lane.rank() == 0) check_nccl(ncclGetUniqueId(&id), "ncclGetUniqueId");
+  const auto ids = lane.all_gather(std::string_view(id.internal, sizeof(id.internal)),
+                                   {timeout_s, "the NCCL id", "the lane's ranks"});
+  std::memcpy(id.internal, ids[0].data(), sizeof(id.internal));
+
+  ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+  config.blocking = 0;
+  check_nccl(ncclCommInitRankConfig(&comm_, lane.size(), id, lane.rank(), &config),
+             "ncclCommInitRankConfig", comm_);
+  try {
+    settle("ncclCommInitRankConfig");
+    warm_up(lane);
+  } catch (...) {
+    abort();  // the destructor does not run for an object that was never finished
+    throw;
+  }
+}
+
+// Connections are made at a pair's first message, by both of its ends together: do it here, where
+// neither waits for anything else.
+void NcclLibraryLink::warm_up(const Communicator& lane) {
+  const at::Tensor bytes = at::zeros({2, lane.size()}, at::TensorOptions(device_).dtype(at::kByte));
+  follow_compute();
+  NcclGroup group(*this);
+  for (int other = 0; other < lane.size(); ++other) {
+    send(bytes[0][other], other);
+    receive(bytes[1][other], other);
+  }
+  group.end();
+  deadline("the first NCCL message").require([&] { return idle(); });
+}
+
+NcclLibraryLink::~NcclLibraryLink() {
+  if (comm_ == nullptr) return;
+  try {
+    check_nccl(ncclCommFinalize(comm_), "ncclCommFinalize", comm_);
+    settle("ncclCommFinalize");
+    check_nccl(ncclCommDestroy(std::exchange(comm_, nullptr)), "ncclCommDestroy");
+  } catch (const std::exception& error) {
+    spdlog::error("{}", error.what());
+    abort();
+  }
+}
+
+bool NcclLibraryLink::settled(const char* call) {
+  if (comm_ == nullptr) fail(Exit::kEnvironment, "{}: the NCCL communicator was given up.", call);
+  ncclResult_t state = ncclSuccess;
+  check_nccl(ncclCommGetAsyncError(comm_, &state), "ncclCommGetAsyncError", comm_);
+  check_nccl(state, call, comm_);
+  return state != ncclInProgress;
+}
+
+void NcclLibraryLink::settle(const char* call) {
+  const Deadline limit = deadline(call);
+  if (limit.wait([&] { return settled(call); })) return;
+  abort();
+  limit.fail_expired();
+}
+
+void NcclLibraryLink::group_end() {
+  check_nccl(ncclGroupEnd(), "ncclGroupEnd", comm_);
+  settle("ncclGroupEnd");
+}
+
+void NcclLibraryLink::send(const at::Tensor& tensor, int to) {
+  check_nccl(
+      ncclSend(tensor.const_data_ptr(), tensor.nbytes(), ncclUint8, to, comm_, stream_.stream()),
+      "ncclSend", comm_);
+}
+
+void NcclLibraryLink::receive(const at::Tensor& tensor, int from) {
+  check_nccl(ncclRecv(tensor.mutable_data_ptr(), tensor.nbytes(), ncclUint8, from, comm_,
+                      stream_.stream()),
+             "ncclRecv", comm_);
+}
+
+void NcclLibraryLink::follow_compute() {
+  compute_so_far_.record(compute().stream());
+  check_cuda(cudaStreamWaitEvent(stream_.stream(), compute_so_far_.get(), 0),
+             "cudaStreamWaitEvent");
+}
+
+bool NcclLibraryLink::idle() {
+  if (!settled("NCCL's transfer")) return false;
+  const cudaError_t state = cudaStreamQuery(stream_.stream());
+  if (state == cudaErrorNotReady) return false;
+  check_cuda(state, "cudaStreamQuery");
+  return true;
+}
+
+void NcclLibraryLink::abort() noexcept {
+  if (comm_ != nullptr) ncclCommAbort(std::exchange(comm_, nullptr));
+}
+
+void NcclLibraryLink::mark(Mark mark) {
+  event(mark).record(mark == Mark::kComputeEnd ? compute().stream() : stream_.stream());
+}
+
+// Events of the compute stream may still be ahead when this stream is idle: wait for them.
+Seconds NcclLibraryLink::between(Mark begin, Mark end) {
+  deadline("the compute stream").require([&] {
+    return cudaEventQuery(event(begin).get()) != cudaErrorNotReady &&
+           cudaEventQuery(event(end).get()) != cudaErrorNotReady;
+  });
+  float milliseconds = 0;
+  check_cuda(cudaEventElapsedTime(&milliseconds, event(begin).get(), event(end).get()),
+             "cudaEventElapsedTime");
+  return milliseconds * 1e-3;
+}
+
+}  // namespace
+
+std::unique_ptr<NcclLink> connect_nccl(Communicator& lane, at::Device device, Seconds timeout_s) {
+  return std::make_unique<NcclLibraryLink>(lane, device, timeout_s);
+}
+
+std::string nccl_version() {
+  int version = 0;
+  check_nccl(ncclGetVersion(&version), "ncclGetVersion");
+  return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
+}
+
+}  // namespace kvcomm

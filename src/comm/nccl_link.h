@@ -1,0 +1,65 @@
+// The few NCCL and CUDA calls that an NcclChannel makes, as an interface: nccl_library.cpp has the
+// real ones, nccl_none.cpp stands for a build without NCCL, and the tests have a double.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <memory>
+#include <string>
+
+#include "comm/communicator.h"
+
+namespace kvcomm {
+
+// One NCCL communicator over a lane's ranks, and one stream of its own beside the compute stream.
+// A tensor that was handed over must live until idle() has been true.
+class NcclLink {
+ public:
+  virtual ~NcclLink() = default;
+
+  // What lies between goes over as one operation; ranks are the lane's. Use NcclGroup.
+  virtual void group_start() = 0;
+  virtual void group_end() = 0;
+  virtual void send(const at::Tensor& tensor, int to) = 0;
+  virtual void receive(const at::Tensor& tensor, int from) = 0;
+
+  // What is handed over from now on waits for all that the compute stream has been given so far.
+  virtual void follow_compute() = 0;
+
+  // True when the stream has nothing left to do. Throws (kEnvironment) with the library's own words
+  // if the communicator failed.
+  virtual bool idle() = 0;
+
+  // Gives the communicator up, so that kernels that wait for a peer end. Nothing works after it.
+  virtual void abort() noexcept = 0;
+
+  // Moments on the GPU's own clock, read when idle. kFirstSend and kLastSend are on this stream,
+  // kComputeEnd is when the compute stream has done what it was given until the call.
+  enum class Mark : int { kFirstSend, kComputeEnd, kLastSend };
+  static constexpr int kMarks = 3;
+  virtual void mark(Mark mark) = 0;
+  virtual Seconds between(Mark begin, Mark end) = 0;  // negative if end came first
+};
+
+// Opens a group; end() closes it, and so does the destructor if an exception came between.
+class NcclGroup {
+ public:
+  explicit NcclGroup(NcclLink& link) : link_(&link) { link.group_start(); }
+  ~NcclGroup();
+  NcclGroup(const NcclGroup&) = delete;
+  NcclGroup& operator=(const NcclGroup&) = delete;
+  void end();
+
+ private:
+  NcclLink* link_;  // null once ended
+};
+
+// Collective over the lane: makes its communicator on this rank's GPU and sends a byte between all
+// pairs, so that no later message waits for a connection. Fails (kEnvironment) with the cure,
+// always so in a build without NCCL.
+std::unique_ptr<NcclLink> connect_nccl(Communicator& lane, at::Device device, Seconds timeout_s);
+
+// "2.28.9", or "" in a build without NCCL.
+std::string nccl_version();
+
+}  // namespace kvcomm

@@ -1,0 +1,228 @@
+// Everything of a channel that needs no second process: messages, sums, ledger, loopback.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+#include "comm/loopback_channel.h"
+#include "tests/comm/fixtures.h"
+
+namespace kvcomm::testing {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+std::span<const std::byte> bytes_of(const at::Tensor& tensor) {
+  return {static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes()};
+}
+
+TEST(WireSum, IsTheFormulaOverWordsWithAZeroFilledTail) {
+  const std::vector<uint64_t> words{5, ~uint64_t{0}, 0x0102030405060708};
+  EXPECT_EQ(wire_sum(std::as_bytes(std::span(words))), 5 + 3 * ~uint64_t{0} + 5 * words[2]);
+  const auto bytes = std::as_bytes(std::span(words)).first(19);  // 3 bytes of the last word
+  EXPECT_EQ(wire_sum(bytes), 5 + 3 * ~uint64_t{0} + 5 * uint64_t{0x060708});
+  EXPECT_EQ(wire_sum({}), 0u);
+}
+
+TEST(WireSum, AsATensorOperationIsTheSame) {
+  for (const int64_t rows : {0, 1, 2, 7, 64}) {
+    const at::Tensor all = at::randn({rows + 1, 3, 5}).to(at::kBFloat16);
+    const at::Tensor part = all.narrow(0, 1, rows);  // not aligned to words
+    EXPECT_EQ(static_cast<uint64_t>(wire_sum_on_device(part).item<int64_t>()),
+              wire_sum(bytes_of(part)));
+  }
+  const at::Tensor large =
+      at::randint(-1000, 1000, {(int64_t{1} << 22) + 3}, at::kLong);  // two pieces
+  EXPECT_EQ(static_cast<uint64_t>(wire_sum_on_device(large).item<int64_t>()),
+            wire_sum(bytes_of(large)));
+}
+
+TEST(WireSum, SeesSwapsAndFlippedBits) {
+  const at::Tensor kv = at::randn({6, 4, 8}).to(at::kBFloat16);  // tokens, heads, head_dim
+  const uint64_t sum = wire_sum(bytes_of(kv));
+  const auto swapped = [&](int64_t dim) {
+    at::Tensor order = at::arange(kv.size(dim));
+    order[1] = 2;
+    order[2] = 1;
+    return kv.index_select(dim, order);
+  };
+  EXPECT_NE(wire_sum(bytes_of(swapped(0))), sum) << "two tokens";
+  EXPECT_NE(wire_sum(bytes_of(swapped(1))), sum) << "two heads";
+  for (size_t bit = 0; bit < kv.nbytes() * 8; bit += 37) {
+    at::Tensor flipped = kv.clone();
+    static_cast<uint8_t*>(flipped.mutable_data_ptr())[bit / 8] ^=
+        static_cast<uint8_t>(1 << bit % 8);
+    EXPECT_NE(wire_sum(bytes_of(flipped)), sum) << "bit " << bit;
+  }
+}
+
+TEST(Message, HeadersAndTrailersComeBackAsTheyWere) {
+  Header header = script()[2];
+  header.failure = "no memory";
+  const Header back = decode_header(encode(header));
+  EXPECT_EQ(encode(back), encode(header));
+  EXPECT_EQ(back.samples[2].rows, 9);
+  EXPECT_EQ(back.tensors[0].row_shape, (std::vector<int64_t>{3, 5}));
+  EXPECT_TRUE(back.tensors[1].first_row_only);
+  EXPECT_FALSE(back.tensors[2].first_row_only);
+  EXPECT_EQ(back.failure, "no memory");
+
+  const Trailer trailer{1.5, 0.25, 3e-9, 99, {1, ~uint64_t{0}}, "lost"};
+  const Trailer again = decode_trailer(encode(trailer));
+  EXPECT_EQ(again.hidden_s, 3e-9);
+  EXPECT_EQ(again.sums, trailer.sums);
+  EXPECT_EQ(again.failure, "lost");
+  EXPECT_EQ(decode_answer(encode_answer("busy")), "busy");
+}
+
+TEST(Message, SizesDependOnShapesAloneNotOnValues) {
+  Header small = kv_header({0, 1}), large = small;
+  large.task = ~uint64_t{0};
+  large.cell = large.attempt = 4000000000;
+  large.samples[0] = {3000000000, 64000};
+  EXPECT_EQ(encode(small).size(), encode(large).size());
+}
+
+TEST(Message, WhatCannotBeReadIsAnError) {
+  const std::string good = encode(kv_header({0}));
+  for (size_t length = 0; length < good.size(); ++length) {
+    EXPECT_THROW(decode_header(good.substr(0, length)), Error) << length;
+  }
+  EXPECT_THROW(decode_header(good + "x"), Error);
+  std::string other_version = good;
+  other_version[0] = 77;
+  EXPECT_THAT(error_of([&] { decode_header(other_version); }), HasSubstr("version 77"));
+}
+
+TEST(Loopback, TheReceiverGetsTheVeryTensors) {
+  auto [sender, receiver] = LoopbackChannel::make({});
+  const Header header = kv_header({0, 3});
+  const at::Tensor first = content(header, 0);
+  sender->offer(header);
+  sender->put(first);
+  for (size_t i = 1; i < 4; ++i) sender->put(content(header, i));
+  sender->close({.prefill_s = 0.5});
+  const Arrived arrived = receive_message(*receiver, header);
+  EXPECT_EQ(difference(header, arrived.tensors), "");
+  EXPECT_EQ(arrived.tensors[0].const_data_ptr(), first.const_data_ptr());
+  EXPECT_EQ(arrived.delivery.sender_prefill_s, 0.5);
+  EXPECT_THAT(arrived.delivery.intact, ElementsAre(true, true, true));
+}
+
+TEST(Loopback, SenderMayRunSeveralMessagesAhead) {
+  auto [sender, receiver] = LoopbackChannel::make({});
+  for (const Header& header : script()) send_message(*sender, header);
+  for (const Header& header : script()) {
+    EXPECT_EQ(difference(header, receive_message(*receiver, header).tensors), "");
+  }
+}
+
+TEST(Loopback, ChangedAfterPutIsSeenBySumsInThatSampleAlone) {
+  auto [sender, receiver] = LoopbackChannel::make({});
+  const Header header = kv_header({0});
+  at::Tensor k = content(header, 0);
+  sender->offer(header);
+  sender->put(k);
+  sender->put(content(header, 1));
+  sender->close({});
+  k[4] += 1;  // the only row of the second sample
+  EXPECT_THAT(receive_message(*receiver, header).delivery.intact, ElementsAre(true, false, true));
+}
+
+TEST(Loopback, ARefusedMessageIsSkippedAndTheNextOneComes) {
+  auto [sender, receiver] = LoopbackChannel::make({});
+  send_message(*sender, kv_header({0}));
+  send_message(*sender, token_header());
+  receiver->accept(expectation(kv_header({0})));
+  receiver->refuse("no memory");
+  EXPECT_EQ(difference(token_header(), receive_message(*receiver, token_header()).tensors), "");
+}
+
+TEST(Loopback, AbandonedMessagesArriveWholeAndFailed) {
+  auto [sender, receiver] = LoopbackChannel::make({});
+  const Header header = kv_header({0, 3});
+  sender->offer(header);
+  sender->put(content(header, 0));
+  sender->abandon("out of memory in layer 1");
+  sender->abandon("nothing open: nothing to do");
+  const Arrived arrived = receive_message(*receiver, header);
+  EXPECT_THAT(arrived.delivery.intact, ElementsAre(false, false, false));
+  EXPECT_EQ(arrived.delivery.failure, "out of memory in layer 1");
+  EXPECT_EQ(receiver->ledger().total(), sender->ledger().total());
+  EXPECT_EQ(receiver->ledger().total().payload, payload_bytes(header));
+}
+
+TEST(Loopback, ASenderThatFailsBeforeItsMessageSaysSo) {
+  auto [sender, receiver] = LoopbackChannel::make({});
+  Header header = kv_header({0});
+  header.tensors.clear();
+  header.failure = "the prompt is too long";
+  sender->offer(header);
+  EXPECT_THAT(error_of([&] { receiver->accept(expectation(header)); }),
+              HasSubstr("prompt is too long"));
+  EXPECT_FALSE(receiver->broken());
+  send_message(*sender, token_header());
+  EXPECT_EQ(difference(token_header(), receive_message(*receiver, token_header()).tensors), "");
+}
+
+TEST(Loopback, PutsThatDoNotFitTheHeaderAreRefused) {
+  auto [sender, receiver] = LoopbackChannel::make({});
+  const Header header = kv_header({0}, at::kFloat);
+  sender->offer(header);
+  EXPECT_THAT(error_of([&] { sender->put(at::zeros({14, 3, 4})); }), HasSubstr("[14, 3, 5]"));
+  EXPECT_THAT(error_of([&] { sender->put(at::zeros({14, 3, 5}, at::kHalf)); }), HasSubstr("Half"));
+  EXPECT_THAT(error_of([&] {
+                sender->put(at::zeros({3, 14, 5}).transpose(0, 1));
+              }),
+              HasSubstr("not contiguous"));
+  EXPECT_THAT(error_of([&] { sender->close({}); }), HasSubstr("after 0 of its 2 tensors"));
+  EXPECT_THAT(error_of([&] { receiver->close_received(); }), HasSubstr("out of turn"));
+}
+
+TEST(Ledger, CountsPayloadByKindLayerAndSample) {
+  auto [sender, receiver] = LoopbackChannel::make({});
+  for (const Header& header : script()) send_message(*sender, header);
+  for (const Header& header : script()) receive_message(*receiver, header);
+  const Ledger& ledger = sender->ledger();
+  EXPECT_EQ(ledger.total(), receiver->ledger().total());
+  EXPECT_EQ(ledger.trace(), receiver->ledger().trace());
+
+  const uint64_t row = 3 * 5;
+  const uint64_t first = 2 * 2 * 14 * row * 2, release = 2 * row * 4 * (3 + 2 * 14);
+  const uint64_t half = 2 * 14 * row * 2;
+  EXPECT_EQ(ledger.of(Kind::kKv).payload, first + release + half);
+  EXPECT_EQ(ledger.of(Kind::kTokens).payload, 8u * 4);
+  EXPECT_EQ(ledger.total().payload, first + release + half + 32);
+  EXPECT_EQ(ledger.kv_by_layer().at({2, 3}), first / 2);
+  EXPECT_EQ(ledger.kv_by_layer().at({3, 0}), 2 * row * 4 * 3);
+  EXPECT_EQ(ledger.of_sample(2, 12, 0).payload, 2 * 2 * 9 * row * 2 + 2 * 4);
+  EXPECT_EQ(ledger.of_sample(2, 12, 1), Bytes{});
+  EXPECT_EQ(ledger.of_sample(3, 12, 0).payload, 2 * row * 4 * (1 + 2 * 9));  // layer 0: first row
+  EXPECT_THAT(ledger.trace()[2].layers, ElementsAre(0, 1, 5));
+  EXPECT_THAT(ledger.kv_layers_of_sample(3, 12, 0),
+              ElementsAre(2 * row * 4, 2 * 9 * row * 4, 0, 0, 0, 2 * 9 * row * 4));
+
+  sender->forget_samples();
+  EXPECT_EQ(ledger.of_sample(2, 12, 0), Bytes{});
+  EXPECT_EQ(ledger.total(), receiver->ledger().total());
+}
+
+TEST(Ledger, SharesHeaderBytesOutWithoutLosingOne) {
+  auto [sender, receiver] = LoopbackChannel::make({});
+  const Header header = kv_header({0, 3});
+  send_message(*sender, header);
+  receive_message(*receiver, header);
+  std::vector<uint64_t> shares;
+  for (const SampleRows& sample : header.samples) {
+    shares.push_back(receiver->ledger().of_sample(2, sample.sample, 0).header);
+  }
+  const uint64_t all = receiver->ledger().total().header;
+  EXPECT_EQ(shares[0] + shares[1] + shares[2], all);
+  EXPECT_THAT(shares, ElementsAre((all + 2) / 3, (all + 1) / 3, all / 3));
+}
+
+}  // namespace
+}  // namespace kvcomm::testing
