@@ -1,0 +1,206 @@
+#include "store/journal.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/hash.h"
+#include "store/process.h"
+
+namespace kvcomm {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::string_view kHashField = ",\"xxh3\":\"";
+constexpr size_t kHashDigits = 16;
+constexpr size_t kTailSize = kHashField.size() + kHashDigits + 2;  // with the closing "}
+
+fs::path journal_folder(const fs::path& output) { return output / "journal"; }
+
+[[noreturn]] void fail_to_write(const fs::path& path, std::string_view verb, int reason) {
+  fail(Exit::kEnvironment,
+       "Cannot {} the journal '{}': {}. The rows before this one are safe; make room or mend the "
+       "disk, then start the same command again: it goes on from there.",
+       verb, path.string(), std::strerror(reason));
+}
+
+void sync_folder(const fs::path& folder) {
+  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const bool synced = fd >= 0 && (::fsync(fd) == 0 || errno == EINVAL);  // EINVAL: cannot be synced
+  const int reason = errno;
+  if (fd >= 0) ::close(fd);
+  if (!synced) {
+    fail(Exit::kEnvironment, "Cannot sync the folder '{}': {}.", folder.string(),
+         std::strerror(reason));
+  }
+}
+
+}  // namespace
+
+std::string new_run_id() {
+  using std::chrono::milliseconds;
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const auto ms = std::chrono::duration_cast<milliseconds>(now).count();
+  const std::time_t seconds = static_cast<std::time_t>(ms / 1000);
+  std::tm utc{};
+  gmtime_r(&seconds, &utc);
+  char stamp[32];
+  std::strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%S", &utc);
+  return fmt::format("{}.{:03d}Z-{}-{}", stamp, ms % 1000, file_name_for(host_name()), ::getpid());
+}
+
+// ---- writing
+Journal::Journal(const fs::path& output, const RunRecord& run)
+    : path_(journal_folder(output) / (file_name_for(run.run_id) + ".jsonl")) {
+  std::error_code error;
+  fs::create_directories(path_.parent_path(), error);
+  if (error) {
+    fail(Exit::kUsage, "Cannot create the folder '{}': {}. Choose another with --output.",
+         path_.parent_path().string(), error.message());
+  }
+  fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644);
+  if (fd_ < 0 && errno == EEXIST) {
+    fail(Exit::kInternal, "The journal '{}' exists already; a run never appends to another's.",
+         path_.string());
+  }
+  if (fd_ < 0) fail_to_write(path_, "create", errno);
+  try {
+    append(run);
+    sync();
+    sync_folder(path_.parent_path());
+  } catch (...) {
+    ::close(fd_);
+    throw;
+  }
+}
+
+Journal::~Journal() { ::close(fd_); }
+
+template <typename Record>
+void Journal::append(const Record& record) {
+  const nlohmann::json json = record;
+  const std::string fields = json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  std::string line = fmt::format("{{\"t\":\"{}\",{}", Record::kType,
+                                 std::string_view(fields).substr(1, fields.size() - 2));
+  line += fmt::format("{}{}\"}}\n", kHashField, hash64_hex(line));
+  write_line(line);
+}
+
+template void Journal::append(const RunRecord&);
+template void Journal::append(const CellRecord&);
+template void Journal::append(const SampleRow&);
+template void Journal::append(const CalibrationRecord&);
+template void Journal::append(const RankRecord&);
+template void Journal::append(const FailureRecord&);
+
+void Journal::write_line(std::string_view line) {
+  const off_t whole = length_ + static_cast<off_t>(line.size());
+  while (!line.empty()) {
+    const ssize_t written = ::write(fd_, line.data(), line.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) {
+      const int reason = written < 0 ? errno : ENOSPC;
+      if (::ftruncate(fd_, length_) != 0) {
+        fail_to_write(path_, "cut a half-written line off", errno);
+      }
+      fail_to_write(path_, "write to", reason);
+    }
+    line.remove_prefix(static_cast<size_t>(written));
+  }
+  length_ = whole;
+}
+
+void Journal::sync() {
+  if (::fdatasync(fd_) != 0 && errno != EINVAL) {  // EINVAL: a device, not a file
+    fail_to_write(path_, "sync", errno);
+  }
+}
+
+// ---- reading
+namespace {
+
+// Puts one line's record where it belongs; returns what is wrong with the line, "" for nothing.
+std::string take_line(std::string_view line, RunJournal& run) {
+  if (line.size() < kTailSize || !line.ends_with("\"}")) return "its last part is missing";
+  const std::string_view text = line.substr(0, line.size() - kTailSize);
+  const std::string_view tail = line.substr(text.size());
+  if (!tail.starts_with(kHashField)) return "it has no checksum, so no run wrote it";
+  if (tail.substr(kHashField.size(), kHashDigits) != hash64_hex(text)) {
+    return "its checksum does not fit its text, so it has been altered or damaged";
+  }
+  try {
+    const nlohmann::json json = nlohmann::json::parse(line);
+    const std::string type = json.at("t").get<std::string>();
+    if (type == RunRecord::kType) {
+      json.get_to(run.run);
+    } else if (type == CellRecord::kType) {
+      run.cells.push_back(json.get<CellRecord>());
+    } else if (type == SampleRow::kType) {
+      run.samples.push_back(json.get<SampleRow>());
+    } else if (type == CalibrationRecord::kType) {
+      run.calibrations.push_back(json.get<CalibrationRecord>());
+    } else if (type == RankRecord::kType) {
+      run.ranks.push_back(json.get<RankRecord>());
+    } else if (type == FailureRecord::kType) {
+      run.failures.push_back(json.get<FailureRecord>());
+    } else {
+      return fmt::format("its type '{}' is not known to this version", type);
+    }
+  } catch (const nlohmann::json::exception& error) {
+    return fmt::format("it cannot be understood ({})", error.what());
+  }
+  return "";
+}
+
+}  // namespace
+
+std::vector<fs::path> journal_files(const fs::path& output) {
+  std::vector<fs::path> files;
+  std::error_code error;
+  fs::directory_iterator entry(journal_folder(output), error);
+  if (error == std::errc::no_such_file_or_directory) return files;
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    if (entry->path().extension() == ".jsonl") files.push_back(entry->path());
+  }
+  if (error) {
+    fail(Exit::kUsage, "Cannot list the folder '{}': {}.", journal_folder(output).string(),
+         error.message());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+Journals read_journals(const fs::path& output) {
+  Journals journals;
+  for (const fs::path& file : journal_files(output)) {
+    RunJournal run;
+    run.run.run_id = file.stem().string();
+    const std::string content = read_file(file);
+    std::string_view rest = content;
+    for (size_t number = 1; !rest.empty(); ++number) {
+      const std::string_view line = rest.substr(0, rest.find('\n'));
+      rest.remove_prefix(std::min(rest.size(), line.size() + 1));
+      if (const std::string why = take_line(line, run); !why.empty()) {
+        journals.faults.push_back({file, number, why});
+      }
+    }
+    journals.runs.push_back(std::move(run));
+  }
+  return journals;
+}
+
+std::string describe(const JournalFault& fault) {
+  return fmt::format("{}:{} is skipped: {}.", fault.file.string(), fault.line, fault.why);
+}
+
+}  // namespace kvcomm

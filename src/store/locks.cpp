@@ -1,0 +1,200 @@
+#include "store/locks.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "store/process.h"
+
+namespace kvcomm {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+std::string own_content() {
+  const ProcessId me = this_process();
+  const char* job = std::getenv("SLURM_JOB_ID");
+  const nlohmann::json json = {{"host", me.host},
+                               {"place", me.place},
+                               {"pid", me.pid},
+                               {"start", me.start},
+                               {"job", job == nullptr ? "" : job},
+                               {"since", wall_clock_text()}};
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+// The owner as a lock's content names it; all empty while that is not written yet.
+struct Owner {
+  ProcessId process;
+  std::string text;
+};
+
+Owner owner_of(const std::string& content) {
+  const auto json = nlohmann::json::parse(content, nullptr, /*allow_exceptions=*/false);
+  try {
+    Owner owner;
+    json.at("host").get_to(owner.process.host);
+    json.at("place").get_to(owner.process.place);
+    json.at("pid").get_to(owner.process.pid);
+    json.at("start").get_to(owner.process.start);
+    const std::string job = json.at("job").get<std::string>();
+    owner.text = fmt::format("host {}, process {}{}", owner.process.host, owner.process.pid,
+                             job.empty() ? "" : ", job " + job);
+    return owner;
+  } catch (const nlohmann::json::exception&) {
+    return {.process = {}, .text = "a run that has not written its name (yet)"};
+  }
+}
+
+struct Seen {
+  std::string content;
+  std::string state;
+};
+
+// Nothing where the file is gone.
+std::optional<Seen> see(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  struct stat info {};
+  if (!in || ::stat(path.c_str(), &info) != 0) return std::nullopt;
+  std::string content{std::istreambuf_iterator<char>(in), {}};
+  std::string state = fmt::format("{} {}.{:09d} {}", info.st_ino, info.st_mtim.tv_sec,
+                                  info.st_mtim.tv_nsec, content);
+  return Seen{std::move(content), std::move(state)};
+}
+
+[[noreturn]] void fail_to_lock(const fs::path& path, int reason) {
+  fail(Exit::kEnvironment, "Cannot write the lock '{}': {}.", path.string(), std::strerror(reason));
+}
+
+}  // namespace
+
+// ---- a lock held
+PairLock::PairLock(std::string pair, fs::path path, int fd)
+    : pair_(std::move(pair)), path_(std::move(path)), fd_(fd) {}
+
+PairLock::PairLock(PairLock&& other) noexcept
+    : pair_(std::move(other.pair_)),
+      path_(std::move(other.path_)),
+      fd_(std::exchange(other.fd_, -1)) {}
+
+PairLock& PairLock::operator=(PairLock&& other) noexcept {
+  if (this != &other) {
+    release();
+    pair_ = std::move(other.pair_);
+    path_ = std::move(other.path_);
+    fd_ = std::exchange(other.fd_, -1);
+  }
+  return *this;
+}
+
+PairLock::~PairLock() { release(); }
+
+void PairLock::release() noexcept {
+  if (fd_ < 0) return;
+  if (is_ours()) ::unlink(path_.c_str());
+  ::close(fd_);
+  fd_ = -1;
+}
+
+// The name still leads to the file that we made.
+bool PairLock::is_ours() const {
+  struct stat named {
+  }, open{};
+  return ::stat(path_.c_str(), &named) == 0 && ::fstat(fd_, &open) == 0 &&
+         named.st_ino == open.st_ino && named.st_dev == open.st_dev;
+}
+
+bool PairLock::touch() {
+  if (!is_ours()) return false;
+  if (::futimens(fd_, nullptr) != 0) {
+    spdlog::warn("Cannot touch the lock '{}': {}. Another run may take the pair over.",
+                 path_.string(), std::strerror(errno));
+  }
+  return true;
+}
+
+// ---- claiming
+PairLocks::PairLocks(const fs::path& output, std::function<Seconds()> clock)
+    : folder_(output / "locks"), clock_(std::move(clock)) {
+  std::error_code error;
+  fs::create_directories(folder_, error);
+  if (error) {
+    fail(Exit::kUsage, "Cannot create the folder '{}': {}. Choose another with --output.",
+         folder_.string(), error.message());
+  }
+}
+
+std::optional<PairLock> PairLocks::try_claim(const std::string& pair) {
+  const fs::path path = folder_ / file_name_for(pair);
+  for (int turn = 0; turn < 3; ++turn) {  // others may release or take it between two steps of ours
+    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd >= 0) {
+      PairLock lock(pair, path, fd);
+      const std::string content = own_content();
+      const ssize_t written = ::write(fd, content.data(), content.size());
+      if (written < 0) fail_to_lock(path, errno);
+      if (written < static_cast<ssize_t>(content.size())) fail_to_lock(path, ENOSPC);
+      // Synced, so that the hosts of a network file system see who owns it.
+      if (::fsync(fd) != 0) fail_to_lock(path, errno);
+      looks_.erase(pair);
+      return lock;
+    }
+    if (errno != EEXIST) fail_to_lock(path, errno);
+    const std::optional<Seen> seen = see(path);
+    if (!seen) continue;
+    if (!is_stale(pair, seen->content, seen->state)) return std::nullopt;
+    if (!take_over(pair, seen->content)) return std::nullopt;
+  }
+  return std::nullopt;
+}
+
+std::string PairLocks::owner(const std::string& pair) const {
+  const auto look = looks_.find(pair);
+  return look == looks_.end() ? "" : look->second.owner;
+}
+
+bool PairLocks::is_stale(const std::string& pair, const std::string& content,
+                         const std::string& state) {
+  const Owner owner = owner_of(content);
+  Look& look = looks_[pair];
+  if (look.state != state) look = {.state = state, .since_s = clock_(), .owner = owner.text};
+  if (is_gone(owner.process)) {
+    spdlog::info("Taking pair '{}' over from {}: that process is gone.", pair, owner.text);
+    return true;
+  }
+  const Seconds unchanged_s = clock_() - look.since_s;
+  if (unchanged_s < kStaleAfter_s) return false;
+  spdlog::info("Taking pair '{}' over from {}: its lock did not change for {:.0f} s.", pair,
+               owner.text, unchanged_s);
+  return true;
+}
+
+// Moves a stale lock aside. Two may try at once: one rename wins, and who moved a newer lock than
+// the one judged puts it back.
+bool PairLocks::take_over(const std::string& pair, const std::string& content) {
+  const fs::path path = folder_ / file_name_for(pair);
+  const fs::path aside = path.string() + fmt::format("%stale-{}-{}", host_name(), ::getpid());
+  if (::rename(path.c_str(), aside.c_str()) != 0) {
+    if (errno == ENOENT) return true;  // moved or released by another: free to be claimed
+    fail_to_lock(path, errno);
+  }
+  const std::optional<Seen> moved = see(aside);
+  const bool was_judged = moved && moved->content == content;
+  if (!was_judged && ::link(aside.c_str(), path.c_str()) != 0 && errno != EEXIST) {
+    spdlog::warn("Cannot put the lock '{}' back: {}.", path.string(), std::strerror(errno));
+  }
+  ::unlink(aside.c_str());
+  return was_judged;
+}
+
+}  // namespace kvcomm

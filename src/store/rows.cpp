@@ -1,0 +1,56 @@
+#include "store/rows.h"
+
+#include <nlohmann/json.hpp>
+
+namespace kvcomm {
+
+namespace {
+
+// JSON has no NaN: nlohmann writes it as null.
+void read(const nlohmann::json& json, double& value) {
+  value = json.is_null() ? kNone : json.get<double>();
+}
+
+void read(const nlohmann::json& json, std::vector<double>& values) {
+  values.assign(json.size(), kNone);
+  for (size_t i = 0; i < values.size(); ++i) read(json.at(i), values[i]);
+}
+
+template <typename T>
+void read(const nlohmann::json& json, T& value) {
+  json.get_to(value);
+}
+
+template <typename T>
+void read_field(const nlohmann::json& json, const char* name, T& value) {
+  if (const auto found = json.find(name); found != json.end()) read(*found, value);
+}
+
+}  // namespace
+
+// One list of members for both directions.
+#define KVC_WRITE_FIELD(name) json[#name] = record.name;
+#define KVC_READ_FIELD(name) read_field(json, #name, record.name);
+#define KVC_RECORD(Record, ...)                                             \
+  void to_json(nlohmann::json& json, const Record& record) {                \
+    NLOHMANN_JSON_EXPAND(NLOHMANN_JSON_PASTE(KVC_WRITE_FIELD, __VA_ARGS__)) \
+  }                                                                         \
+  void from_json(const nlohmann::json& json, Record& record) {              \
+    NLOHMANN_JSON_EXPAND(NLOHMANN_JSON_PASTE(KVC_READ_FIELD, __VA_ARGS__))  \
+  }
+
+KVC_RECORD(RunRecord, run_id, date, argv, config, version, commit, dependencies, machine,
+           environment, fingerprints)
+KVC_RECORD(LayerRow, layer, importance, prior, score, rank, selected)
+KVC_RECORD(CellRecord, key, key_json, pair, dataset, method, metric, normalisation, fidelity, dtype,
+           calibration_key, n_planned, layers)
+KVC_RECORD(SampleRow, key, sample, attempt, sample_id, answer, score, failed, context_tokens,
+           prompt_tokens, output_tokens, layers_sent, payload_bytes, header_bytes, kv_bytes,
+           token_bytes, vector_bytes, hidden_bytes, layer_bytes, sender_prefill_s, wire_exposed_s,
+           wire_hidden_s, receiver_prefill_s, decode_s)
+KVC_RECORD(CalibrationRecord, key, key_json, pair, dataset, importance, bytes, seconds)
+KVC_RECORD(RankRecord, run_id, rank, host, pid, role, lane, device, transport, load_s,
+           calibration_s, sender_prefill_s, wire_s, receiver_prefill_s, decode_s, idle_s)
+KVC_RECORD(FailureRecord, key, sample, attempt, step, what)
+
+}  // namespace kvcomm

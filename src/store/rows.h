@@ -1,0 +1,150 @@
+// The records of a journal, one plain struct for each type of line. They are all that a run leaves
+// behind: results.h5 and what is done already are computed from them (results.h, stored.h).
+//
+// Rules that hold for all of them: bytes are uint64, durations seconds of one host's monotonic
+// clock, layers and samples count from 0, texts are UTF-8 (what is not becomes U+FFFD when
+// written). A number that does not exist is NaN. A field that a line lacks keeps the default given
+// here, so that a field can be added without losing older journals.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace kvcomm {
+
+inline constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+
+// One run of the program; the first line of its journal. A later one in the same journal replaces
+// it.
+struct RunRecord {
+  static constexpr std::string_view kType = "run";
+  std::string run_id;  // new_run_id(); also the journal's file name
+  std::string date;    // wall_clock_text() at the start
+  std::vector<std::string> argv;
+  std::string config;                               // the effective configuration, as text
+  std::string version;                              // of the program
+  std::string commit;                               // with "-dirty" where the tree was
+  std::string dependencies;                         // "libtorch@2.11.0;openmpi@4.1.4;..."
+  std::string machine;                              // host, processor, memory, devices in words
+  std::map<std::string, std::string> environment;   // SLURM_*, NCCL_*, OMP_NUM_THREADS, ...
+  std::map<std::string, std::string> fingerprints;  // of weights, data files, tokenizers by name
+};
+
+// A layer of a cell: where its place in the ranking came from.
+struct LayerRow {
+  int32_t layer = 0;
+  double importance = kNone;  // measured by calibration; kNone where a method measures none
+  double prior = kNone;       // Gaussian over depth, likewise
+  double score = kNone;       // what the ranking sorts by, likewise
+  int32_t rank = -1;          // 0 = first choice; -1 where a method does not rank
+  bool selected = false;      // its keys and values are sent
+};
+
+// A pair x dataset x method of a run, with the key that its rows carry. Every run writes one for
+// each of its cells, also for those with nothing left to do: the newest says which key ran last.
+// A further record of the same cell and key (the layers known after calibration) replaces it.
+struct CellRecord {
+  static constexpr std::string_view kType = "cell";
+  std::string key;                    // hash of key_json
+  std::string key_json;               // canonical JSON of all resolved values that decide an answer
+  std::string pair, dataset, method;  // names; method with the parameters that the TOML set
+  std::string metric;                 // "f1", "includes", ...
+  std::string normalisation;          // of texts before they are compared
+  std::string fidelity;               // "paper" or "release"
+  std::string dtype;                  // "float32" or "bfloat16"
+  std::string calibration_key;        // "" where the method needs none
+  uint64_t n_planned = 0;             // samples that this run wants of the cell
+  std::vector<LayerRow> layers;       // empty: no layers are chosen, or they are not known yet
+};
+
+// One attempt at one sample of a cell.
+struct SampleRow {
+  static constexpr std::string_view kType = "sample";
+  std::string key;        // of its cell
+  uint32_t sample = 0;    // place in the dataset's evaluated order, before `limit`
+  uint32_t attempt = 1;   // 1, or 2 when re-queued
+  std::string sample_id;  // the record's own id, or its file:line
+  std::string answer;     // the receiver's text, whole
+  double score = 0;       // counts as 0 where failed
+  bool failed = false;
+  uint64_t context_tokens = 0;  // the sender's whole templated prompt, as sent
+  uint64_t prompt_tokens = 0;   // the receiver's, likewise
+  uint64_t output_tokens = 0;
+  uint64_t layers_sent = 0;    // layers whose whole context was sent
+  uint64_t payload_bytes = 0;  // = kv + token + vector + hidden
+  uint64_t header_bytes = 0;
+  uint64_t kv_bytes = 0, token_bytes = 0, vector_bytes = 0, hidden_bytes = 0;
+  std::vector<uint64_t>
+      layer_bytes;  // kv_bytes by layer of the model, all layers; empty without KV
+  double sender_prefill_s = 0;
+  double wire_exposed_s = 0;  // from the end of the sender's prefill to its last send's completion
+  double wire_hidden_s = 0;   // send time before that
+  double receiver_prefill_s = 0;
+  double decode_s = 0;
+};
+
+// The importances of a (pair, dataset), measured once. The first of a key is kept.
+struct CalibrationRecord {
+  static constexpr std::string_view kType = "calibration";
+  std::string key;       // hash of key_json
+  std::string key_json;  // canonical JSON of all that decides the importances
+  std::string pair, dataset;
+  std::vector<double> importance;  // [layers]
+  uint64_t bytes = 0;              // payload that calibration sent
+  double seconds = 0;
+};
+
+// What a rank of a run was and did. A later record of the same run and rank replaces an earlier
+// one.
+struct RankRecord {
+  static constexpr std::string_view kType = "rank";
+  std::string run_id;
+  int32_t rank = 0;
+  std::string host;
+  int64_t pid = 0;
+  std::string role;  // "sender", "receiver", "both"
+  int32_t lane = 0;
+  std::string device;     // "cpu", "cuda:0", ...
+  std::string transport;  // "loopback", "mpi", "nccl"
+  double load_s = 0;      // busy seconds by phase, as they really ran
+  double calibration_s = 0;
+  double sender_prefill_s = 0;
+  double wire_s = 0;
+  double receiver_prefill_s = 0;
+  double decode_s = 0;
+  double idle_s = 0;
+};
+
+// Why an attempt failed.
+struct FailureRecord {
+  static constexpr std::string_view kType = "failure";
+  std::string key;  // of a cell, or of a calibration
+  uint32_t sample = 0;
+  uint32_t attempt = 1;
+  std::string step;  // "calibration", "sender", "wire", "receiver", "score", ...
+  std::string what;  // the sentence
+};
+
+void to_json(nlohmann::json& json, const RunRecord& record);
+void to_json(nlohmann::json& json, const LayerRow& record);
+void to_json(nlohmann::json& json, const CellRecord& record);
+void to_json(nlohmann::json& json, const SampleRow& record);
+void to_json(nlohmann::json& json, const CalibrationRecord& record);
+void to_json(nlohmann::json& json, const RankRecord& record);
+void to_json(nlohmann::json& json, const FailureRecord& record);
+
+// Throw nlohmann's exceptions on a value of the wrong type.
+void from_json(const nlohmann::json& json, RunRecord& record);
+void from_json(const nlohmann::json& json, LayerRow& record);
+void from_json(const nlohmann::json& json, CellRecord& record);
+void from_json(const nlohmann::json& json, SampleRow& record);
+void from_json(const nlohmann::json& json, CalibrationRecord& record);
+void from_json(const nlohmann::json& json, RankRecord& record);
+void from_json(const nlohmann::json& json, FailureRecord& record);
+
+}  // namespace kvcomm

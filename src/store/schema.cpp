@@ -1,0 +1,247 @@
+#include "store/schema.h"
+
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "store/results.h"
+
+namespace kvcomm {
+
+namespace {
+
+// A row of a table that belongs to a cell: `cell` is that cell's row of /cells.
+template <typename Record>
+struct OfCell {
+  int32_t cell = 0;
+  const CellRecord* names = nullptr;
+  const Record* record = nullptr;
+};
+
+template <typename Record>
+TableOf<OfCell<Record>> table_of_cells(const char* name, const std::vector<OfCell<Record>>& rows) {
+  using Row = OfCell<Record>;
+  const auto text = [](std::string CellRecord::*member) {
+    return [member](const Row& row) { return row.names == nullptr ? "" : row.names->*member; };
+  };
+  TableOf<Row> table(name, rows);
+  table.add("cell", "1", "row of /cells; -1: of no cell there", &Row::cell)
+      .add("pair", "", "name of the pair of models", text(&CellRecord::pair))
+      .add("dataset", "", "name of the data set", text(&CellRecord::dataset))
+      .add("method", "", "method with the parameters that were set", text(&CellRecord::method));
+  return table;
+}
+
+// A member of the record of a row.
+template <typename Record, typename Value>
+auto of(Value Record::*member) {
+  return [member](const OfCell<Record>& row) -> const Value& { return row.record->*member; };
+}
+
+Table samples_table(const Results& results) {
+  std::vector<OfCell<SampleRow>> rows;
+  for (size_t c = 0; c < results.cells.size(); ++c) {
+    const CellResult& cell = results.cells[c];
+    for (const SampleRow* row : cell.rows) {
+      rows.push_back({static_cast<int32_t>(c), &cell.cell, row});
+    }
+  }
+  using S = SampleRow;
+  return table_of_cells("samples", rows)
+      .add("sample", "1", "place in the data set's evaluated order, from 0", of(&S::sample))
+      .add("sample_id", "", "the record's own id, or its file:line", of(&S::sample_id))
+      .add("answer", "", "the receiver's text, whole and untrimmed", of(&S::answer))
+      .variable_length()
+      .add("score", "1", "score by the cell's metric, higher is better; 0 where failed",
+           [](const auto& row) { return row.record->failed ? 0.0 : row.record->score; })
+      .add("failed", "1", "1: no attempt gave an answer that can be scored", of(&S::failed))
+      .add("attempt", "1", "the attempt that this row is, from 1", of(&S::attempt))
+      .add("context_tokens", "tokens", "the sender's templated prompt", of(&S::context_tokens))
+      .add("prompt_tokens", "tokens", "the receiver's templated prompt", of(&S::prompt_tokens))
+      .add("output_tokens", "tokens", "tokens generated for the answer", of(&S::output_tokens))
+      .add("layers_sent", "1", "layers whose whole context was sent", of(&S::layers_sent))
+      .add("payload_bytes", "B", "all bytes sent, without headers", of(&S::payload_bytes))
+      .add("header_bytes", "B", "bytes of headers and trailers", of(&S::header_bytes))
+      .add("kv_bytes", "B", "payload that is keys and values", of(&S::kv_bytes))
+      .add("token_bytes", "B", "payload that is tokens", of(&S::token_bytes))
+      .add("vector_bytes", "B", "payload that is input vectors", of(&S::vector_bytes))
+      .add("hidden_bytes", "B", "payload that is hidden states", of(&S::hidden_bytes))
+      .add("sender_prefill_s", "s", "the sender reads its context", of(&S::sender_prefill_s))
+      .add("wire_exposed_s", "s", "from the end of that to the last send's completion",
+           of(&S::wire_exposed_s))
+      .add("wire_hidden_s", "s", "send time before that", of(&S::wire_hidden_s))
+      .add("receiver_prefill_s", "s", "the receiver reads its prompt", of(&S::receiver_prefill_s))
+      .add("decode_s", "s", "the receiver generates its answer", of(&S::decode_s))
+      .table();
+}
+
+// The sum of a column over a cell's samples.
+template <typename Value>
+auto sum_of(Value SampleRow::*member) {
+  return [member](const CellResult& cell) {
+    Value sum = 0;
+    for (const SampleRow* row : cell.rows) sum += row->*member;
+    return sum;
+  };
+}
+
+Table cells_table(const Results& results) {
+  using C = CellResult;
+  using S = SampleRow;
+  const auto text = [](std::string CellRecord::*member) {
+    return [member](const C& cell) { return cell.cell.*member; };
+  };
+  return TableOf<C>("cells", results.cells)
+      .add("pair", "", "name of the pair of models", text(&CellRecord::pair))
+      .add("dataset", "", "name of the data set", text(&CellRecord::dataset))
+      .add("method", "", "method with the parameters that were set", text(&CellRecord::method))
+      .add("metric", "", "how an answer is scored", text(&CellRecord::metric))
+      .add("normalisation", "", "of texts before scoring", text(&CellRecord::normalisation))
+      .add("fidelity", "", "to the paper or to the authors' release", text(&CellRecord::fidelity))
+      .add("dtype", "", "of weights, keys and values", text(&CellRecord::dtype))
+      .add("n_planned", "1", "samples that the newest run wants",
+           [](const C& cell) { return cell.cell.n_planned; })
+      .add("n", "1", "samples with a row", [](const C& cell) -> uint64_t { return cell.n(); })
+      .add("n_failed", "1", "of n: without an answer, scored 0", &C::n_failed)
+      .add("score", "1", "mean score over n, higher is better", &C::score)
+      .add("standard_error", "1", "sample standard deviation / sqrt(n)", &C::standard_error)
+      .add("payload_bytes", "B", "all bytes sent, without headers", sum_of(&S::payload_bytes))
+      .add("kv_bytes", "B", "payload that is keys and values", sum_of(&S::kv_bytes))
+      .add("token_bytes", "B", "payload that is tokens", sum_of(&S::token_bytes))
+      .add("vector_bytes", "B", "payload that is input vectors", sum_of(&S::vector_bytes))
+      .add("hidden_bytes", "B", "payload that is hidden states", sum_of(&S::hidden_bytes))
+      .add("header_bytes", "B", "bytes of headers and trailers", sum_of(&S::header_bytes))
+      .add("calibration_bytes", "B", "sent once for all cells that share the calibration",
+           [](const C& cell) { return cell.calibration ? cell.calibration->bytes : uint64_t{0}; })
+      .add("calibration_s", "s", "spent once for all cells that share the calibration",
+           [](const C& cell) { return cell.calibration ? cell.calibration->seconds : 0.0; })
+      .add("context_tokens", "tokens", "sum over samples", sum_of(&S::context_tokens))
+      .add("prompt_tokens", "tokens", "sum over samples", sum_of(&S::prompt_tokens))
+      .add("output_tokens", "tokens", "sum over samples", sum_of(&S::output_tokens))
+      .add("sender_prefill_s", "s", "sum over samples", sum_of(&S::sender_prefill_s))
+      .add("wire_exposed_s", "s", "sum over samples", sum_of(&S::wire_exposed_s))
+      .add("wire_hidden_s", "s", "sum over samples", sum_of(&S::wire_hidden_s))
+      .add("receiver_prefill_s", "s", "sum over samples", sum_of(&S::receiver_prefill_s))
+      .add("decode_s", "s", "sum over samples", sum_of(&S::decode_s))
+      .add("key", "", "hash of key_json; rows of equal keys are the same work",
+           text(&CellRecord::key))
+      .add("key_json", "", "all values that decide an answer", text(&CellRecord::key_json))
+      .add("calibration_key", "", "of the importances", text(&CellRecord::calibration_key))
+      .table();
+}
+
+struct LayerOfCell : LayerRow {
+  uint64_t kv_bytes = 0;
+};
+
+Table layers_table(const Results& results) {
+  using L = LayerOfCell;
+  std::vector<std::vector<L>> layers;  // of each cell: what rows point to
+  for (const CellResult& cell : results.cells) {
+    std::vector<L>& of_cell = layers.emplace_back();
+    for (size_t i = 0; i < cell.cell.layers.size(); ++i) {
+      of_cell.push_back({cell.cell.layers[i], cell.layer_bytes[i]});
+    }
+  }
+  std::vector<OfCell<L>> rows;
+  for (size_t c = 0; c < layers.size(); ++c) {
+    for (const L& layer : layers[c]) {
+      rows.push_back({static_cast<int32_t>(c), &results.cells[c].cell, &layer});
+    }
+  }
+  const auto get = [](auto member) {
+    return [member](const OfCell<L>& row) { return row.record->*member; };
+  };
+  return table_of_cells("layers", rows)
+      .add("layer", "1", "from 0", get(&L::layer))
+      .add("importance", "1", "measured by calibration; NaN: not measured", get(&L::importance))
+      .add("prior", "1", "Gaussian over depth; NaN: not used", get(&L::prior))
+      .add("score", "1", "what the ranking sorts by; NaN: no ranking", get(&L::score))
+      .add("rank", "1", "0 is the first choice; -1: no ranking", get(&L::rank))
+      .add("selected", "1", "1: keys and values of this layer are sent", get(&L::selected))
+      .add("kv_bytes", "B", "keys and values sent, sum over samples", get(&L::kv_bytes))
+      .table();
+}
+
+Table ranks_table(const Results& results) {
+  using R = RankRecord;
+  std::map<std::pair<std::string, int32_t>, R> last;
+  for (const RunJournal& run : results.journals.runs) {
+    for (const R& rank : run.ranks) last[{rank.run_id, rank.rank}] = rank;
+  }
+  std::vector<R> rows;
+  for (const auto& [id, rank] : last) rows.push_back(rank);
+  return TableOf<R>("ranks", rows)
+      .add("run_id", "", "row of /runs", &R::run_id)
+      .add("rank", "1", "MPI rank", &R::rank)
+      .add("host", "", "host name", &R::host)
+      .add("pid", "1", "process id", &R::pid)
+      .add("role", "", "sender, receiver or both", &R::role)
+      .add("lane", "1", "lane that the rank belongs to", &R::lane)
+      .add("device", "", "where its tensors are", &R::device)
+      .add("transport", "", "what carries its payload", &R::transport)
+      .add("load_s", "s", "loading weights", &R::load_s)
+      .add("calibration_s", "s", "measuring importances", &R::calibration_s)
+      .add("sender_prefill_s", "s", "reading contexts", &R::sender_prefill_s)
+      .add("wire_s", "s", "sending or receiving", &R::wire_s)
+      .add("receiver_prefill_s", "s", "reading prompts", &R::receiver_prefill_s)
+      .add("decode_s", "s", "generating answers", &R::decode_s)
+      .add("idle_s", "s", "waiting for work", &R::idle_s)
+      .table();
+}
+
+// Failures of cells under a key that is no longer shown are left out, as their rows are.
+Table failures_table(const Results& results) {
+  using F = FailureRecord;
+  std::set<std::string> cell_keys;
+  for (const RunJournal& run : results.journals.runs) {
+    for (const CellRecord& cell : run.cells) cell_keys.insert(cell.key);
+  }
+  std::multimap<std::string, size_t> shown;
+  for (size_t c = 0; c < results.cells.size(); ++c) shown.emplace(results.cells[c].cell.key, c);
+  std::vector<OfCell<F>> rows;
+  for (const RunJournal& run : results.journals.runs) {
+    for (const F& failure : run.failures) {
+      if (!cell_keys.contains(failure.key)) rows.push_back({-1, nullptr, &failure});
+      const auto [from, to] = shown.equal_range(failure.key);
+      for (auto cell = from; cell != to; ++cell) {
+        rows.push_back(
+            {static_cast<int32_t>(cell->second), &results.cells[cell->second].cell, &failure});
+      }
+    }
+  }
+  return table_of_cells("failures", rows)
+      .add("sample", "1", "place in the data set's evaluated order, from 0", of(&F::sample))
+      .add("attempt", "1", "from 1", of(&F::attempt))
+      .add("step", "", "what was being done", of(&F::step))
+      .add("what", "", "what went wrong", of(&F::what))
+      .add("key", "", "of the cell, or of a calibration", of(&F::key))
+      .table();
+}
+
+Table runs_table(const Results& results) {
+  using J = RunJournal;
+  const auto text = [](std::string RunRecord::*member) {
+    return [member](const J& journal) { return journal.run.*member; };
+  };
+  return TableOf<J>("runs", results.journals.runs)
+      .add("run_id", "", "the journal's name", text(&RunRecord::run_id))
+      .add("date", "", "start of the run", text(&RunRecord::date))
+      .add("software_version", "", "of the program", text(&RunRecord::version))
+      .add("commit", "", "of its source", text(&RunRecord::commit))
+      .add("machine", "", "that rank 0 ran on", text(&RunRecord::machine))
+      .add("rows", "1", "sample rows written by the run, retries included",
+           [](const J& journal) -> uint64_t { return journal.samples.size(); })
+      .add("argv", "", "the command, as JSON",
+           [](const J& journal) { return nlohmann::json(journal.run.argv).dump(); })
+      .add("config", "", "the effective configuration", text(&RunRecord::config))
+      .table();
+}
+
+}  // namespace
+
+std::vector<Table> tables_of(const Results& results) {
+  return {samples_table(results), cells_table(results),    layers_table(results),
+          ranks_table(results),   failures_table(results), runs_table(results)};
+}
+
+}  // namespace kvcomm

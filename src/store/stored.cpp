@@ -1,0 +1,44 @@
+#include "store/stored.h"
+
+namespace kvcomm {
+
+Stored::Stored(const Journals& journals) {
+  for (const RunJournal& run : journals.runs) {
+    for (const SampleRow& row : run.samples) add(row);
+    for (const CalibrationRecord& record : run.calibrations) add(record);
+  }
+}
+
+void Stored::add(const SampleRow& row) {
+  State& state = samples_[row.key][row.sample];
+  ++state.attempts;
+  state.done = state.done || !row.failed;
+}
+
+void Stored::add(const CalibrationRecord& record) {
+  importances_.emplace(record.key, record.importance);  // the first is kept
+}
+
+bool Stored::is_done(const std::string& key, uint32_t sample) const {
+  const State* state = find(key, sample);
+  return state != nullptr && state->done;
+}
+
+uint32_t Stored::attempts(const std::string& key, uint32_t sample) const {
+  const State* state = find(key, sample);
+  return state == nullptr ? 0 : state->attempts;
+}
+
+const std::vector<double>* Stored::importance(const std::string& calibration_key) const {
+  const auto found = importances_.find(calibration_key);
+  return found == importances_.end() ? nullptr : &found->second;
+}
+
+const Stored::State* Stored::find(const std::string& key, uint32_t sample) const {
+  const auto of_key = samples_.find(key);
+  if (of_key == samples_.end()) return nullptr;
+  const auto found = of_key->second.find(sample);
+  return found == of_key->second.end() ? nullptr : &found->second;
+}
+
+}  // namespace kvcomm

@@ -1,0 +1,178 @@
+"""results.h5, as the program writes it, in the hands of Python users.
+
+Run by ctest as: results_test.py <store_example> <analysis folder>
+"""
+
+import csv
+import io
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+
+EXAMPLE, ANALYSIS = sys.argv[1:3]
+sys.path.insert(0, ANALYSIS)
+from kvcomm_results import read, summarise  # noqa: E402
+
+TABLES = ["cells", "failures", "layers", "ranks", "runs", "samples"]
+KINDS = {"sample": "uint32", "score": "float64", "failed": "uint8", "payload_bytes": "uint64",
+         "context_tokens": "uint64", "layers_sent": "uint64", "decode_s": "float64"}
+
+
+def table_py(*arguments):
+    return subprocess.run([sys.executable, f"{ANALYSIS}/table.py", *map(str, arguments)],
+                          capture_output=True, text=True)
+
+
+class WithExample(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.folder.cleanup)
+        subprocess.run([EXAMPLE, cls.folder.name], check=True)
+        cls.path = Path(cls.folder.name) / "results.h5"
+        cls.empty = Path(cls.folder.name) / "empty" / "results.h5"
+
+
+class PlainH5py(WithExample):
+    def test_each_table_is_a_data_frame(self):
+        for path, rows in ((self.path, [5, 1, 16, 2, 1, 20]), (self.empty, [0, 0, 0, 0, 1, 0])):
+            with h5py.File(path) as f:
+                self.assertEqual(sorted(f), TABLES)
+                frames = [pd.DataFrame(f[name][:]) for name in TABLES]
+                self.assertEqual([len(frame) for frame in frames], rows)
+                for name, frame in zip(TABLES, frames):
+                    self.assertEqual(list(frame.columns), list(f[name].dtype.names))
+
+    def test_types(self):
+        with h5py.File(self.path) as f:
+            for name, kind in KINDS.items():
+                self.assertEqual(f["samples"].dtype[name], np.dtype(kind), name)
+            for table in TABLES:
+                for name in f[table].dtype.names:
+                    self.assertEqual(f[table].dtype[name].shape, (), f"{table}.{name} is an array")
+                    text = h5py.check_string_dtype(f[table].dtype[name])
+                    if text:
+                        self.assertEqual(text.encoding, "utf-8")
+                        self.assertEqual(text.length is None, name == "answer", f"{table}.{name}")
+
+    def test_unicode_is_whole(self):
+        with h5py.File(self.path) as f:
+            samples = f["samples"][:]
+            self.assertEqual(samples["answer"][0].decode(), " Zürich 東京 🙂\n")
+            self.assertEqual(samples["dataset"][0].decode(), "Länder")
+            self.assertEqual(samples["sample_id"][0].decode(), "länder.jsonl:1")
+
+    def test_many_rows_keep_their_own_values(self):
+        with h5py.File(self.path.parent / "large" / "results.h5") as f:
+            samples = f["samples"]
+            self.assertLess(samples.chunks[0], len(samples))
+            for i, row in enumerate(samples[:]):
+                self.assertEqual((row["sample"], row["score"]), (i, i))
+                self.assertEqual(row["sample_id"].decode(), f"länder.jsonl:{i + 1}")
+                self.assertEqual(row["answer"].decode(), f"{i}\ufffd after NUL" + "x" * i)
+
+    def test_each_column_has_units_and_a_long_name(self):
+        with h5py.File(self.path) as f:
+            for table in TABLES:
+                for attribute in ("units", "long_name"):
+                    self.assertEqual(len(f[table].attrs[attribute]), len(f[table].dtype.names))
+            units = dict(zip(f["samples"].dtype.names, f["samples"].attrs["units"]))
+            self.assertEqual((units["payload_bytes"], units["decode_s"], units["context_tokens"]),
+                             ("B", "s", "tokens"))
+
+    def test_storage(self):
+        with h5py.File(self.path) as f:
+            self.assertEqual((f["samples"].compression, f["samples"].compression_opts), ("gzip", 4))
+            self.assertTrue(f["samples"].shuffle)
+
+    def test_root_attributes(self):
+        with h5py.File(self.path) as f:
+            attributes = dict(f.attrs)
+        self.assertEqual(attributes["schema"], "kvcomm-results")
+        self.assertEqual(attributes["software_version"], "0.1.0 abc1234")
+        self.assertEqual(json.loads(attributes["argv"]), ["kvcomm", "run", "sweep für 2.toml"])
+        self.assertEqual(json.loads(attributes["environment"]), {"OMP_NUM_THREADS": "2"})
+        self.assertLessEqual({"schema_version", "software", "software_dependencies", "date",
+                              "machine", "config", "fingerprints"}, attributes.keys())
+
+    def test_cell_is_the_row_of_cells(self):
+        with h5py.File(self.path) as f:
+            cells, samples, layers = f["cells"][:], f["samples"][:], f["layers"][:]
+        for table in (samples, layers):
+            for row in table:
+                for name in ("pair", "dataset", "method"):
+                    self.assertEqual(row[name], cells[row["cell"]][name])
+
+    def test_bytes_add_up(self):
+        with h5py.File(self.path) as f:
+            cells, samples, layers = f["cells"][:], f["samples"][:], f["layers"][:]
+        for i, cell in enumerate(cells):
+            of_cell = samples[samples["cell"] == i]
+            self.assertEqual(cell["payload_bytes"], of_cell["payload_bytes"].sum())
+            self.assertEqual(cell["kv_bytes"], layers["kv_bytes"][layers["cell"] == i].sum())
+
+
+class Analysis(WithExample):
+    def test_reader_gives_texts(self):
+        results = read(self.path)
+        self.assertEqual(results.samples.answer[0], " Zürich 東京 🙂\n")
+        self.assertEqual(results.ranks.host.tolist(), ["höst", "höst"])
+        self.assertEqual(results.about["argv"][0], "kvcomm")
+        self.assertEqual(results.cells.attrs["units"]["calibration_s"], "s")
+        self.assertEqual(len(read(self.empty).samples), 0)
+
+    def test_reader_refuses_other_files(self):
+        other = Path(self.folder.name) / "other.h5"
+        with h5py.File(other, "w") as f:
+            f["samples"] = [1]
+        with self.assertRaisesRegex(ValueError, "not a results file of kvcomm"):
+            read(other)
+
+    def test_seeds_have_a_mean_row_with_the_error_over_samples(self):
+        table = summarise(read(self.path))
+        self.assertEqual(table.method.tolist(),
+                         ["baseline", "kvcomm(ratio=0.5)", "random(ratio=0.5, seed=0)",
+                          "random(ratio=0.5, seed=1)", "random(ratio=0.5, seed=2)",
+                          "random(ratio=0.5), mean of 3 seeds"])
+        mean = table.iloc[-1]
+        by_sample = [2 / 3, 1 / 3, 0, 0]  # seed s answers the first s samples
+        self.assertAlmostEqual(mean.score, np.mean(by_sample))
+        self.assertAlmostEqual(mean.standard_error, np.std(by_sample, ddof=1) / 2)
+        self.assertEqual((mean.n, mean.payload_bytes, mean.calibration_bytes), (4, 1200, 1200))
+
+    def test_cells_keep_their_own_numbers(self):
+        table = summarise(read(self.path)).set_index("method")
+        kvcomm = table.loc["kvcomm(ratio=0.5)"]
+        self.assertEqual((kvcomm.score, kvcomm.n_failed), (0.75, 1))
+        self.assertAlmostEqual(kvcomm.standard_error, 0.25)
+        self.assertAlmostEqual(table.loc["baseline"].standard_error, math.sqrt(0.25 / 4))
+
+    def test_printed_tables(self):
+        text = table_py(self.path)
+        self.assertEqual(text.returncode, 0, text.stderr)
+        self.assertEqual(len(text.stdout.splitlines()), 7)
+        self.assertRegex(text.stdout, r"kvcomm\(ratio=0.5\) +4 +1 +includes +0.750 +0.250 +1,200 +300")
+        markdown = table_py(self.path, "--format", "markdown").stdout.splitlines()
+        self.assertEqual(len(markdown), 8)
+        self.assertEqual(len({line.count("|") for line in markdown}), 1)
+        rows = list(csv.DictReader(io.StringIO(table_py(self.path.parent, "--format", "csv").stdout)))
+        self.assertEqual(rows[1]["payload_bytes"], "1200")
+        self.assertEqual(table_py(self.empty).returncode, 0)
+
+    def test_a_missing_file_is_a_sentence(self):
+        answer = table_py("nowhere.h5")
+        self.assertEqual(answer.returncode, 1)
+        self.assertIn("Cannot read 'nowhere.h5'", answer.stderr)
+        self.assertNotIn("Traceback", answer.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)

@@ -1,0 +1,273 @@
+// results.h5 is what the journals say, always the same. How it reads in Python: tests/python.
+#include "store/results.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "store/schema.h"
+#include "tests/store/example.h"
+#include "tests/support/paths.h"
+
+namespace kvcomm {
+namespace {
+
+using namespace kvcomm::testing;
+namespace fs = std::filesystem;
+
+// A journal with the given records of any type.
+template <typename... Records>
+void write_run(const fs::path& output, const std::string& run_id, const Records&... records) {
+  Journal journal(output, example_run(run_id));
+  (journal.append(records), ...);
+  journal.sync();
+}
+
+Results read(const fs::path& output) { return Results(read_journals(output)); }
+
+const Table& table(const std::vector<Table>& tables, const std::string& name) {
+  for (const Table& t : tables) {
+    if (t.name == name) return t;
+  }
+  throw std::runtime_error("no table " + name);
+}
+
+template <typename Value>
+std::vector<Value> column(const Table& table, const std::string& name) {
+  for (const Column& c : table.columns) {
+    if (c.name == name) return std::get<std::vector<Value>>(c.values);
+  }
+  throw std::runtime_error("no column " + name);
+}
+
+TEST(ResultsTest, ACellsNumbersAreThoseOfItsRows) {
+  const TemporaryFolder folder;
+  write_run(folder.path(), "run", example_kv_cell("k", "kvcomm"), example_kv_row("k", 1, 1),
+            example_kv_row("k", 0, 0.5), failed(example_kv_row("k", 2, 1)),
+            CalibrationRecord{.key = "cal", .bytes = 77, .seconds = 2});
+  const Results results = read(folder.path());
+  const CellResult& cell = results.cells.at(0);
+  EXPECT_EQ(cell.n(), 3u);
+  EXPECT_EQ(cell.n_failed, 1u);
+  EXPECT_DOUBLE_EQ(cell.score, 0.5);  // the failed one counts 0, whatever its row says
+  EXPECT_DOUBLE_EQ(cell.standard_error, 0.5 / std::sqrt(3));
+  EXPECT_EQ(cell.layer_bytes, (std::vector<uint64_t>{0, 300, 600, 0}));
+  const std::vector<Table> tables = tables_of(results);
+  const Table& cells = table(tables, "cells");
+  EXPECT_EQ(column<uint64_t>(cells, "kv_bytes"), std::vector<uint64_t>{900});
+  EXPECT_EQ(column<uint64_t>(cells, "context_tokens"), std::vector<uint64_t>{30});
+  EXPECT_EQ(column<double>(cells, "decode_s"), std::vector<double>{1.5});
+  EXPECT_EQ(column<uint64_t>(cells, "calibration_bytes"), std::vector<uint64_t>{77});
+  EXPECT_EQ(column<uint32_t>(table(tables, "samples"), "sample"), (std::vector<uint32_t>{0, 1, 2}));
+  EXPECT_EQ(column<double>(table(tables, "samples"), "score"), (std::vector<double>{0.5, 1, 0}));
+}
+
+TEST(ResultsTest, FewSamplesHaveNoStandardError) {
+  const TemporaryFolder folder;
+  write_run(folder.path(), "run", example_cell("a", "a"), example_cell("b", "b"),
+            example_row("a", 0, 1));
+  const Results results = read(folder.path());
+  EXPECT_EQ(results.cells.at(0).score, 1);
+  EXPECT_EQ(results.cells.at(0).standard_error, 0);
+  EXPECT_TRUE(std::isnan(results.cells.at(1).score));
+}
+
+TEST(ResultsTest, ASuccessOutdoesAFailureAndIsNeverUndone) {
+  const TemporaryFolder folder;
+  SampleRow first_failure = failed(example_row("k", 2, 0));
+  first_failure.sample_id = "first";
+  write_run(folder.path(), "run1", example_cell("k", "m"), failed(example_row("k", 0, 0)),
+            example_row("k", 1, 1), first_failure);
+  write_run(folder.path(), "run2", example_cell("k", "m"), retried(example_row("k", 0, 0.75)),
+            failed(example_row("k", 1, 0)), example_row("k", 1, 0.25),
+            retried(failed(example_row("k", 2, 0))));
+  const Results results = read(folder.path());
+  const CellResult& cell = results.cells.at(0);
+  ASSERT_EQ(cell.n(), 3u);
+  EXPECT_EQ(cell.rows[0]->score, 0.75);
+  EXPECT_EQ(cell.rows[0]->attempt, 2u);
+  EXPECT_EQ(cell.rows[1]->score, 1);
+  EXPECT_EQ(cell.rows[2]->sample_id, "first");
+  EXPECT_EQ(cell.n_failed, 1u);
+}
+
+TEST(ResultsTest, TheKeyThatRanLastIsShownAndOthersAreCounted) {
+  const TemporaryFolder folder;
+  write_run(folder.path(), "run1", example_cell("old", "m"), example_row("old", 0, 1),
+            example_row("old", 1, 1), FailureRecord{.key = "old", .what = "gone"});
+  write_run(folder.path(), "run2", example_cell("new", "m"), example_row("new", 0, 0.5),
+            FailureRecord{.key = "new", .what = "shown"},
+            FailureRecord{.key = "cal", .what = "of a calibration"});
+  write_run(folder.path(), "run3", example_cell("planned", "m"));  // killed before its first row
+  const Results results = read(folder.path());
+  ASSERT_EQ(results.cells.size(), 1u);
+  EXPECT_EQ(results.cells[0].cell.key, "new");
+  EXPECT_EQ(results.other_keys, 1u);
+  EXPECT_EQ(results.other_rows, 2u);
+  const std::vector<Table> tables = tables_of(results);
+  EXPECT_EQ(column<std::string>(table(tables, "failures"), "what"),
+            (std::vector<std::string>{"shown", "of a calibration"}));
+  EXPECT_EQ(column<int32_t>(table(tables, "failures"), "cell"), (std::vector<int32_t>{0, -1}));
+}
+
+TEST(ResultsTest, ReturningToAnOlderKeyShowsItsRowsAgain) {
+  const TemporaryFolder folder;
+  write_run(folder.path(), "run1", example_cell("old", "m"), example_row("old", 0, 1));
+  write_run(folder.path(), "run2", example_cell("new", "m"), example_row("new", 0, 0.5));
+  write_run(folder.path(), "run3", example_cell("old", "m"));  // nothing left to do
+  EXPECT_EQ(read(folder.path()).cells.at(0).cell.key, "old");
+}
+
+TEST(ResultsTest, CellsComeInTheNewestRunsOrderAndMayShareAKey) {
+  const TemporaryFolder folder;
+  write_run(folder.path(), "run1", example_cell("a", "a"), example_cell("b", "b"),
+            example_row("a", 0, 1), example_row("b", 0, 1));
+  write_run(folder.path(), "run2", example_cell("b", "b"), example_cell("c", "c"),
+            example_cell("b", "b as it is also called"));
+  const Results results = read(folder.path());
+  std::vector<std::string> methods;
+  for (const CellResult& cell : results.cells) methods.push_back(cell.cell.method);
+  EXPECT_EQ(methods, (std::vector<std::string>{"b", "c", "b as it is also called", "a"}));
+  EXPECT_EQ(results.cells[2].n(), 1u);
+  EXPECT_EQ(column<int32_t>(table(tables_of(results), "samples"), "cell"),
+            (std::vector<int32_t>{0, 2, 3}));
+}
+
+TEST(ResultsTest, LayersKnownInAnyRunAreShown) {
+  const TemporaryFolder folder;
+  CellRecord not_yet = example_kv_cell("k", "m");
+  not_yet.layers.clear();
+  write_run(folder.path(), "run1", not_yet, example_kv_cell("k", "m"), example_kv_row("k", 0, 1));
+  write_run(folder.path(), "run2", not_yet);
+  const std::vector<Table> tables = tables_of(read(folder.path()));
+  EXPECT_EQ(column<int32_t>(table(tables, "layers"), "rank"), (std::vector<int32_t>{3, 2, 1, 0}));
+  EXPECT_EQ(column<uint64_t>(table(tables, "layers"), "kv_bytes"),
+            (std::vector<uint64_t>{0, 100, 200, 0}));
+}
+
+TEST(ResultsTest, ALaterRankRecordReplacesAnEarlierOne) {
+  const TemporaryFolder folder;
+  write_run(folder.path(), "run", RankRecord{.run_id = "run", .rank = 1, .decode_s = 1},
+            RankRecord{.run_id = "run", .rank = 0},
+            RankRecord{.run_id = "run", .rank = 1, .decode_s = 5});
+  const std::vector<Table> tables = tables_of(read(folder.path()));
+  EXPECT_EQ(column<double>(table(tables, "ranks"), "decode_s"), (std::vector<double>{0, 5}));
+}
+
+TEST(MergeTest, IsAPureFunctionOfTheJournals) {
+  const TemporaryFolder folder;
+  write_run(folder.path(), "run1", example_kv_cell("k", "m"), example_kv_row("k", 0, 1),
+            example_kv_row("k", 1, 0.5), FailureRecord{.key = "k", .what = "why"});
+  merge(folder.path());
+  const std::string first = read_file(folder.path() / "results.h5");
+  ::usleep(1100 * 1000);  // a time stamp would differ
+  merge(folder.path());
+  EXPECT_EQ(read_file(folder.path() / "results.h5"), first);
+  write_run(folder.path(), "run2", example_kv_row("k", 2, 1));
+  EXPECT_EQ(merge(folder.path()).cells.at(0).n(), 3u);
+  EXPECT_NE(read_file(folder.path() / "results.h5"), first);
+}
+
+TEST(MergeTest, LeavesOnlyTheWholeFileBehind) {
+  const TemporaryFolder folder;
+  write_run(folder.path(), "run1", example_cell("k", "m"));
+  merge(folder.path());
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder.path())) {
+    names.push_back(entry.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  EXPECT_EQ(names, (std::vector<std::string>{"journal", "results.h5"}));
+}
+
+TEST(MergeTest, AFullDiskLeavesTheOldFileAsItWas) {
+  const TemporaryFolder folder;
+  write_run(folder.path(), "run1", example_cell("k", "m"), example_row("k", 0, 1));
+  merge(folder.path());
+  const std::string before = read_file(folder.path() / "results.h5");
+  write_run(folder.path(), "run2", example_row("k", 1, 1));
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::signal(SIGXFSZ, SIG_IGN);
+    const rlimit limit{4096, 4096};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+    try {
+      merge(folder.path());
+    } catch (const Error& error) {
+      ::_exit(error.exit() == Exit::kEnvironment ? 42 : 1);
+    }
+    ::_exit(2);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_EQ(WEXITSTATUS(status), 42);
+  EXPECT_EQ(read_file(folder.path() / "results.h5"), before);
+}
+
+TEST(MergeTest, SaysWhatIsInTheWay) {
+  const TemporaryFolder folder;
+  try {
+    write_results(folder.path() / "missing" / "results.h5", Results(Journals{}));
+    FAIL() << "a missing folder was written to";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("No such file or directory"), std::string::npos)
+        << error.what();
+  }
+}
+
+TEST(MergeTest, ManyRowsAndOddTextsAreWritten) {  // several chunks; read back in tests/python
+  const TemporaryFolder folder;
+  {
+    Journal journal(folder.path(), example_run("run"));
+    journal.append(example_cell("k", "m"));
+    for (uint32_t sample = 0; sample < 3000; ++sample) journal.append(example_row("k", sample, 1));
+  }
+  EXPECT_EQ(merge(folder.path()).cells.at(0).n(), 3000u);
+}
+
+TEST(MergeTest, TwoAtOnceLeaveAWholeFile) {
+  const TemporaryFolder folder;
+  std::vector<pid_t> children;
+  for (int writer = 0; writer < 3; ++writer) {
+    children.push_back(::fork());
+    if (children.back() != 0) continue;
+    Journal journal(folder.path(), example_run("run" + std::to_string(writer)));
+    journal.append(example_cell("k", "m"));
+    for (uint32_t sample = 0; sample < 20; ++sample) {
+      journal.append(example_row("k", static_cast<uint32_t>(writer) * 100 + sample, 1));
+      merge(folder.path());
+    }
+    ::_exit(0);
+  }
+  for (const pid_t child : children) {
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+  }
+  const std::string left = read_file(folder.path() / "results.h5");
+  EXPECT_EQ(merge(folder.path()).cells.at(0).n(), 60u);
+  EXPECT_EQ(read_file(folder.path() / "results.h5"), left) << "the last to finish had not seen all";
+}
+
+TEST(SchemaTest, EveryColumnSaysWhatItIs) {
+  for (const Table& t : tables_of(Results(Journals{}))) {
+    EXPECT_EQ(t.rows, 0u);
+    for (const Column& c : t.columns) {
+      EXPECT_FALSE(c.long_name.empty()) << t.name << "." << c.name;
+      const bool text = std::holds_alternative<std::vector<std::string>>(c.values);
+      EXPECT_EQ(c.units.empty(), text) << t.name << "." << c.name;
+      EXPECT_EQ(c.variable_length, c.name == "answer") << t.name << "." << c.name;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace kvcomm
