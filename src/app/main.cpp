@@ -1,0 +1,77 @@
+// kvcomm: measures how two language models communicate (KVComm, arXiv 2510.03346).
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+
+#include "app/commands.h"
+#include "base/log.h"
+#include "sweep/provenance.h"
+
+namespace {
+
+using kvcomm::Exit;
+using kvcomm::SweepArguments;
+
+void add_sweep_options(CLI::App& command, SweepArguments& arguments) {
+  command.add_option("sweep", arguments.file, "The sweep's TOML file")->required();
+  command
+      .add_option("--set", arguments.sets,
+                  "Set any key: run.limit=5, method.kvcomm.ratio=[0.3,0.5], pair.NAME.alpha=0.8")
+      ->take_all()
+      ->allow_extra_args(false);
+  command.add_option("-o,--output", arguments.overrides.output,
+                     "The folder for results.h5 and the journals");
+  command.add_option("--pair", arguments.overrides.pair,
+                     "Only this pair: its name, or its place in the file counted from 0");
+  command.add_option("--limit", arguments.overrides.limit,
+                     "Only the first n samples of every data set (0: all)");
+  command.add_flag("--show-config", arguments.show_config,
+                   "Print every value with where it comes from, and leave");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  kvcomm::start_log(-1);
+  CLI::App app(
+      "Measures how two language models communicate: KVComm (arXiv 2510.03346) and what it is "
+      "compared with, over MPI and NCCL.");
+  app.set_version_flag("--version", "kvcomm " + kvcomm::program_version());
+  app.require_subcommand(1);
+
+  SweepArguments arguments;
+  arguments.argv.assign(argv, argv + argc);
+  CLI::App& run =
+      *app.add_subcommand("run", "Run a sweep (under mpirun or srun: on all its ranks)");
+  add_sweep_options(run, arguments);
+  CLI::App& plan = *app.add_subcommand("plan", "Check a sweep and show what it will do");
+  add_sweep_options(plan, arguments);
+  CLI::App& merge = *app.add_subcommand("merge", "Write results.h5 anew from a folder's journals");
+  std::string output;
+  merge.add_option("output", output, "The folder that sweeps wrote to")->required();
+  CLI::App& list = *app.add_subcommand("ls", "List the methods, or the data sets and their files");
+  std::string what, data_folder = "data";
+  list.add_option("what", what, "methods or datasets")
+      ->required()
+      ->check(CLI::IsMember({"methods", "datasets"}));
+  list.add_option("--data", data_folder, "The folder of the data files")->capture_default_str();
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int code = app.exit(error);  // prints help, version, or what is wrong
+    return code == 0 ? 0 : static_cast<int>(Exit::kUsage);
+  }
+  try {
+    if (run.parsed()) return static_cast<int>(kvcomm::run_command(arguments));
+    if (plan.parsed()) return static_cast<int>(kvcomm::plan_command(arguments));
+    if (merge.parsed()) return static_cast<int>(kvcomm::merge_command(output));
+    return static_cast<int>(kvcomm::list_command(what, data_folder));
+  } catch (const kvcomm::Error& error) {
+    spdlog::error("{}", error.what());
+    return static_cast<int>(error.exit());
+  } catch (const std::exception& error) {
+    spdlog::error("Internal error: {}", error.what());
+    return static_cast<int>(Exit::kInternal);
+  }
+}

@@ -1,0 +1,158 @@
+#include "app/tables.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "method/method.h"
+
+namespace kvcomm {
+
+std::string text_table(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string text;
+  for (size_t r = 0; r < rows.size(); ++r) {
+    std::string line;
+    for (size_t i = 0; i < rows[r].size(); ++i) {
+      line += i == 0 ? fmt::format("{:<{}}", rows[r][i], widths[i])
+                     : fmt::format("  {:>{}}", rows[r][i], widths[i]);
+    }
+    text += line + "\n";
+    if (r == 0) text += std::string(line.size(), '-') + "\n";
+  }
+  return text;
+}
+
+namespace {
+
+std::string bytes_text(double bytes) {
+  if (bytes >= 1e9) return fmt::format("{:.2f} GB", bytes / 1e9);
+  if (bytes >= 1e6) return fmt::format("{:.2f} MB", bytes / 1e6);
+  if (bytes >= 1e3) return fmt::format("{:.1f} kB", bytes / 1e3);
+  return fmt::format("{:.0f} B", bytes);
+}
+
+uint64_t payload_of(const CellResult& result) {
+  uint64_t bytes = 0;
+  for (const SampleRow* row : result.rows) bytes += row->payload_bytes;
+  return bytes;
+}
+
+std::vector<std::string> line(const std::string& method, double score, double error, uint64_t n,
+                              uint64_t failed, double bytes_per_sample) {
+  return {method,
+          n == 0 ? "-" : fmt::format("{:.3f}", score),
+          n == 0 ? "-" : fmt::format("{:.3f}", error),
+          std::to_string(n),
+          std::to_string(failed),
+          bytes_text(bytes_per_sample)};
+}
+
+// "random(ratio=0.5, seed=3)" -> "random(ratio=0.5)"; labels without a seed stay.
+std::string without_seed(const std::string& label) {
+  const size_t at = label.find("seed=");
+  if (at == std::string::npos) return label;
+  const size_t end = label.find_first_of(",)", at);
+  std::string kept = label.substr(0, at) + label.substr(label[end] == ',' ? end + 2 : end);
+  if (const size_t comma = kept.find(", )"); comma != std::string::npos) kept.erase(comma, 2);
+  if (kept.ends_with("()")) kept.resize(kept.size() - 2);
+  return kept;
+}
+
+// The mean over seeds; its standard error is that of the seeds' scores.
+std::vector<std::string> mean_line(const std::string& label,
+                                   const std::vector<const CellResult*>& cells) {
+  double sum = 0, squares = 0, bytes = 0;
+  uint64_t n = 0, failed = 0;
+  for (const CellResult* cell : cells) {
+    sum += cell->score;
+    n += cell->n();
+    failed += cell->n_failed;
+    bytes += static_cast<double>(payload_of(*cell));
+  }
+  const double count = static_cast<double>(cells.size());
+  const double mean = sum / count;
+  for (const CellResult* cell : cells) squares += (cell->score - mean) * (cell->score - mean);
+  const double error = std::sqrt(squares / (count - 1) / count);
+  return line(fmt::format("{}, mean of {} seeds", label, cells.size()), mean, error, n, failed,
+              bytes / static_cast<double>(std::max<uint64_t>(n, 1)));
+}
+
+}  // namespace
+
+std::string results_table(const Results& results) {
+  std::string text;
+  std::vector<std::vector<std::string>> rows;
+  std::map<std::string, std::vector<const CellResult*>> seeds;
+  const std::vector<std::string> head{"method", "score",  "std err",
+                                      "n",      "failed", "sent per sample"};
+  for (size_t i = 0; i < results.cells.size(); ++i) {
+    const CellResult& result = results.cells[i];
+    if (rows.empty()) rows.push_back(head);
+    rows.push_back(line(result.cell.method, result.score, result.standard_error, result.n(),
+                        result.n_failed,
+                        static_cast<double>(payload_of(result)) /
+                            static_cast<double>(std::max<size_t>(result.n(), 1))));
+    const std::string label = without_seed(result.cell.method);
+    if (label != result.cell.method) seeds[label].push_back(&result);
+    const bool last = i + 1 == results.cells.size() ||
+                      results.cells[i + 1].cell.pair != result.cell.pair ||
+                      results.cells[i + 1].cell.dataset != result.cell.dataset;
+    if (!last) continue;
+    for (const auto& [name, cells] : seeds) {
+      if (cells.size() > 1) rows.push_back(mean_line(name, cells));
+    }
+    text += fmt::format("{}{} on {} ({}, {}, {} fidelity)\n{}", text.empty() ? "" : "\n",
+                        result.cell.pair, result.cell.dataset, result.cell.metric,
+                        result.cell.dtype, result.cell.fidelity, text_table(rows));
+    rows.clear();
+    seeds.clear();
+  }
+  return text;
+}
+
+std::string plan_table(const Plan& plan, const Stored& stored) {
+  std::string text;
+  std::vector<std::vector<std::string>> rows;
+  for (const Cell& cell : plan.cells) {
+    const PlannedPair& pair = plan.pairs[cell.pair];
+    const bool first = rows.empty();
+    if (first)
+      rows.push_back({"method", "samples", "stored", "layers sent", "KV bytes a context token"});
+    int64_t done = 0;
+    for (uint32_t sample = 0; sample < cell.samples; ++sample)
+      done += stored.is_done(cell.key, sample);
+    std::string layers = "-", bytes = "-";
+    if (shares_layers(cell.spec)) {
+      const std::vector<double> flat(static_cast<size_t>(pair.receiver_config.layers), 0.0);
+      const int64_t count = static_cast<int64_t>(
+          choose_layers(cell.spec, flat, static_cast<int>(flat.size()), plan.fidelity)
+              .layers()
+              .size());
+      const int64_t element = plan.config.run.dtype == DtypeChoice::kFloat32 ? 4 : 2;
+      layers = fmt::format("{} of {}", count, flat.size());
+      bytes = std::to_string(count * pair.receiver_config.kv_bytes_per_token(element));
+    }
+    rows.push_back(
+        {cell.spec.label(), std::to_string(cell.samples), std::to_string(done), layers, bytes});
+    const bool last = &cell == &plan.cells.back() || (&cell)[1].pair != cell.pair ||
+                      (&cell)[1].dataset != cell.dataset;
+    if (!last) continue;
+    text += fmt::format("{}{} on {} ({} samples in {})\n{}", text.empty() ? "" : "\n",
+                        plan.config.pairs[cell.pair].name, plan.datasets[cell.dataset].info.name,
+                        plan.datasets[cell.dataset].samples.size(),
+                        plan.datasets[cell.dataset].path.string(), text_table(rows));
+    rows.clear();
+  }
+  return text;
+}
+
+}  // namespace kvcomm

@@ -1,0 +1,23 @@
+// Text tables for people, on standard output.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "store/results.h"
+#include "store/stored.h"
+#include "sweep/plan.h"
+
+namespace kvcomm {
+
+// Columns aligned: the first to the left, the others to the right.
+std::string text_table(const std::vector<std::vector<std::string>>& rows);
+
+// Score with its standard error, failures, bytes on the wire, one line a cell; Random's seeds,
+// which differ in nothing else, once more as their mean.
+std::string results_table(const Results& results);
+
+// What a sweep will do: cells, samples, what is stored already.
+std::string plan_table(const Plan& plan, const Stored& stored);
+
+}  // namespace kvcomm

@@ -1,0 +1,117 @@
+// The configuration of a sweep: a TOML file, --set and flags, checked as a whole before anything
+// else is loaded. All that is wrong with it is refused at once (Exit::kUsage), each thing with its
+// place.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "method/spec.h"
+
+namespace kvcomm {
+
+enum class FidelityChoice { kPaper, kRelease };
+enum class DtypeChoice { kFloat32, kBfloat16 };
+enum class DeviceChoice { kAuto, kCpu, kCuda };
+enum class TransportChoice { kAuto, kMpi, kNccl };
+enum class Placement { kPack, kSpread };
+
+// What the configuration calls each choice, in the enumeration's order.
+constexpr auto names_of(FidelityChoice) { return std::array{"paper", "release"}; }
+constexpr auto names_of(DtypeChoice) { return std::array{"float32", "bfloat16"}; }
+constexpr auto names_of(DeviceChoice) { return std::array{"auto", "cpu", "cuda"}; }
+constexpr auto names_of(TransportChoice) { return std::array{"auto", "mpi", "nccl"}; }
+constexpr auto names_of(Placement) { return std::array{"pack", "spread"}; }
+
+template <typename Choice>
+constexpr std::string_view to_text(Choice choice) {
+  return names_of(choice).at(static_cast<size_t>(choice));
+}
+
+struct RunConfig {
+  std::string name;              // default: the file's stem
+  std::filesystem::path output;  // the folder of results.h5; default: results/<name>
+  FidelityChoice fidelity = FidelityChoice::kPaper;
+  DtypeChoice dtype = DtypeChoice::kBfloat16;
+  DeviceChoice device = DeviceChoice::kAuto;
+  TransportChoice transport = TransportChoice::kAuto;
+  int64_t limit = 0;             // first samples of the evaluated order, 0: all
+  int64_t batch = 8;             // samples
+  int64_t batch_tokens = 65536;  // context tokens prefilled at once; one sample always fits in
+  int64_t seed = 42;             // Random's where it gives none
+  int64_t max_input_tokens = 64000;
+  int64_t threads = 0;  // 0: the cores this process may use, shared out among its node's ranks
+  double timeout_s = 600;
+  std::string date = "2024-07-26";  // the day that chat templates print
+  Placement placement = Placement::kPack;
+};
+
+struct PathsConfig {
+  std::filesystem::path models = "models";  // holds org/name
+  std::filesystem::path data = "data";
+  std::filesystem::path prompts;  // a TOML file; empty: the prompts compiled in
+};
+
+struct PairConfig {
+  std::string name;  // unique, usable as a file's name; default: "<sender>--<receiver>", last parts
+                     // of their paths, or the sender's alone where both are the same
+  std::string sender;                      // a name below paths.models, or a path
+  std::string receiver;                    // likewise
+  std::optional<double> alpha, mu, sigma;  // override the methods' for this pair
+};
+
+struct DatasetConfig {
+  std::string name;
+  std::filesystem::path path;    // empty: found by name below paths.data
+  std::optional<int64_t> limit;  // none: run.limit
+  std::optional<int64_t> max_new_tokens;
+};
+
+struct Config {
+  RunConfig run;
+  PathsConfig paths;
+  std::vector<PairConfig> pairs;  // at least one each
+  std::vector<DatasetConfig> datasets;
+  std::vector<MethodSpec> methods;  // arrays expanded: labels are unique
+
+  // Where each value that is not a default comes from, by "run.limit", "pair.0.alpha",
+  // "method.2.ratio" (places in the vectors above): "sweep.toml:3:9", "--set run.limit", "--limit".
+  std::map<std::string, std::string> sources;
+};
+
+// What flags of the command line say; each goes before --set, which goes before the file.
+struct Overrides {
+  std::optional<std::string> output;  // --output DIR
+  std::optional<std::string> pair;    // --pair: a name, or a place among the [[pair]]s, from 0
+  std::optional<int64_t> limit;       // --limit: whatever data sets and methods set
+};
+
+// Reads and checks a sweep's TOML file. sets are "run.limit=5", "paths.data=/scratch",
+// "pair.NAME.alpha=0.8", "dataset.NAME.limit=5", "method.NAME.ratio=[0.3, 0.5]" (all methods of
+// that name) or "method.LABEL.alpha=0.8" (that one); values are TOML, bare words are text. Fails
+// (kUsage) with every unknown key, wrong value and missing table that it found.
+Config load_config(const std::filesystem::path& toml_file, std::span<const std::string> sets = {},
+                   const Overrides& overrides = {});
+
+// The method with the pair's own alpha, mu and sigma where it has them; its label stays.
+MethodSpec for_pair(const MethodSpec& method, const PairConfig& pair);
+
+// How many samples of the evaluated order a cell takes, 0: all. The method's limit goes before the
+// data set's, that before run.limit.
+int64_t sample_limit(const Config& config, const DatasetConfig& dataset, const MethodSpec& method);
+
+// The effective configuration as TOML that reads back as the same: every value, methods one by one
+// with their defaults as comments.
+std::string config_toml(const Config& config);
+
+// The same, each value followed by a comment that says where it comes from.
+std::string show_config(const Config& config);
+
+}  // namespace kvcomm

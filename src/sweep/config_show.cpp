@@ -1,0 +1,106 @@
+// The configuration written as TOML, with or without where each value comes from.
+#include <algorithm>
+
+#include "base/text.h"
+#include "sweep/config.h"
+#include "sweep/config_values.h"
+
+namespace kvcomm {
+
+using nlohmann::json;
+
+namespace {
+
+// TOML's basic strings are JSON's but for one character, which must be escaped.
+std::string toml_value(const json& value) {
+  if (value.is_number_float()) return shortest(value.get<double>());
+  std::string text = value.dump(-1, ' ', /*ensure_ascii=*/false, json::error_handler_t::replace);
+  for (size_t at = 0; (at = text.find('\x7f', at)) != std::string::npos;) {
+    text.replace(at, 1, "\\u007f");
+  }
+  return text;
+}
+
+class TomlWriter {
+ public:
+  TomlWriter(const Config& config, bool with_sources)
+      : config_(config), with_sources_(with_sources) {}
+
+  // prefix is the table's in Config::sources: "run.", "pair.0.".
+  void start_table(const std::string& header, const std::string& prefix) {
+    text_ += (text_.empty() ? "" : "\n") + header + "\n";
+    prefix_ = prefix;
+  }
+
+  void value(const std::string& key, const json& value) {
+    if (value.is_null()) return;
+    const auto found = config_.sources.find(prefix_ + key);
+    line(fmt::format("{} = {}", key, toml_value(value)),
+         found == config_.sources.end() ? "default" : found->second);
+  }
+
+  // A default that would become part of the method's label if it were set.
+  void default_value(const std::string& key, const json& value, const std::string& source) {
+    if (!value.is_null()) line(fmt::format("# {} = {}", key, toml_value(value)), source);
+  }
+
+  template <typename Table>
+  void table(const std::string& header, const std::string& prefix, const Table& table) {
+    start_table(header, prefix);
+    visit_keys(table, [&]<typename T>(const char* key, const T& member, const Range&) {
+      value(key, ValueOf<T>::to(member));
+    });
+  }
+
+  const std::string& text() const { return text_; }
+
+ private:
+  void line(const std::string& setting, std::string source) {
+    std::ranges::replace(source, '\n', ' ');
+    text_ += with_sources_ ? fmt::format("{:<40}  # {}\n", setting, source) : setting + "\n";
+  }
+
+  const Config& config_;
+  bool with_sources_;
+  std::string prefix_;
+  std::string text_;
+};
+
+void write_method(TomlWriter& writer, const std::string& prefix, const MethodSpec& method) {
+  writer.start_table("[[method]]", prefix);
+  writer.value("name", method.name);
+  for (const Parameter& parameter : find_method_kind(method.name)->parameters) {
+    const json value = method.resolved.at(parameter.name);
+    if (method.set.contains(parameter.name)) {
+      writer.value(parameter.name, value);
+    } else {
+      writer.default_value(parameter.name, value,
+                           parameter.default_value.is_null() ? "run.seed" : "default");
+    }
+  }
+  writer.value("limit", method.limit ? json(*method.limit) : json());
+}
+
+std::string write_config(const Config& config, bool with_sources) {
+  TomlWriter writer(config, with_sources);
+  writer.table("[run]", "run.", config.run);
+  writer.table("[paths]", "paths.", config.paths);
+  for (size_t i = 0; i < config.pairs.size(); ++i) {
+    writer.table("[[pair]]", fmt::format("pair.{}.", i), config.pairs[i]);
+  }
+  for (size_t i = 0; i < config.datasets.size(); ++i) {
+    writer.table("[[dataset]]", fmt::format("dataset.{}.", i), config.datasets[i]);
+  }
+  for (size_t i = 0; i < config.methods.size(); ++i) {
+    write_method(writer, fmt::format("method.{}.", i), config.methods[i]);
+  }
+  return writer.text();
+}
+
+}  // namespace
+
+std::string config_toml(const Config& config) { return write_config(config, false); }
+
+std::string show_config(const Config& config) { return write_config(config, true); }
+
+}  // namespace kvcomm

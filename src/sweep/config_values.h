@@ -1,0 +1,136 @@
+// The keys of each table, once: reading, unknown keys' near misses and printing all go through
+// visit_keys(table, visit), which calls visit(key, member, range) in the documentation's order.
+#pragma once
+
+#include <algorithm>
+#include <concepts>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "sweep/config.h"
+#include "sweep/config_source.h"
+
+namespace kvcomm {
+
+template <typename T, typename Table>
+concept IsTable = std::same_as<std::remove_const_t<T>, Table>;
+
+inline constexpr Range kAnyNumber{};
+inline constexpr Range kZeroOrMore{.from = 0};
+inline constexpr Range kOneOrMore{.from = 1};
+inline constexpr Range kAboveZero{.from = 0, .above_from = true};
+inline constexpr Range kZeroToOne{.from = 0, .to = 1};
+
+void visit_keys(IsTable<RunConfig> auto& run, auto&& visit) {
+  visit("name", run.name, kAnyNumber);
+  visit("output", run.output, kAnyNumber);
+  visit("fidelity", run.fidelity, kAnyNumber);
+  visit("dtype", run.dtype, kAnyNumber);
+  visit("device", run.device, kAnyNumber);
+  visit("transport", run.transport, kAnyNumber);
+  visit("limit", run.limit, kZeroOrMore);
+  visit("batch", run.batch, kOneOrMore);
+  visit("batch_tokens", run.batch_tokens, kOneOrMore);
+  visit("seed", run.seed, kZeroOrMore);
+  visit("max_input_tokens", run.max_input_tokens, kOneOrMore);
+  visit("threads", run.threads, kZeroOrMore);
+  visit("timeout_s", run.timeout_s, kAboveZero);
+  visit("date", run.date, kAnyNumber);
+  visit("placement", run.placement, kAnyNumber);
+}
+
+void visit_keys(IsTable<PathsConfig> auto& paths, auto&& visit) {
+  visit("models", paths.models, kAnyNumber);
+  visit("data", paths.data, kAnyNumber);
+  visit("prompts", paths.prompts, kAnyNumber);
+}
+
+void visit_keys(IsTable<PairConfig> auto& pair, auto&& visit) {
+  visit("name", pair.name, kAnyNumber);
+  visit("sender", pair.sender, kAnyNumber);
+  visit("receiver", pair.receiver, kAnyNumber);
+  visit("alpha", pair.alpha, kZeroToOne);
+  visit("mu", pair.mu, kAnyNumber);
+  visit("sigma", pair.sigma, kAboveZero);
+}
+
+void visit_keys(IsTable<DatasetConfig> auto& dataset, auto&& visit) {
+  visit("name", dataset.name, kAnyNumber);
+  visit("path", dataset.path, kAnyNumber);
+  visit("limit", dataset.limit, kZeroOrMore);
+  visit("max_new_tokens", dataset.max_new_tokens, kOneOrMore);
+}
+
+// How a member's C++ type is read from JSON and written to it.
+template <typename T>
+struct ValueOf {  // an enumeration
+  static constexpr ParameterType kType = ParameterType::kText;
+  static std::vector<std::string> choices() {
+    const auto names = names_of(T{});
+    return {names.begin(), names.end()};
+  }
+  static T from(const nlohmann::json& value) {
+    const auto names = names_of(T{});
+    return static_cast<T>(std::ranges::find(names, value.get<std::string>()) - names.begin());
+  }
+  static nlohmann::json to(T value) { return to_text(value); }
+};
+
+template <typename T, ParameterType type>
+struct PlainValue {
+  static constexpr ParameterType kType = type;
+  static std::vector<std::string> choices() { return {}; }
+  static T from(const nlohmann::json& value) { return value.get<T>(); }
+  static nlohmann::json to(const T& value) { return value; }
+};
+template <>
+struct ValueOf<int64_t> : PlainValue<int64_t, ParameterType::kInteger> {};
+template <>
+struct ValueOf<double> : PlainValue<double, ParameterType::kReal> {};
+template <>
+struct ValueOf<std::string> : PlainValue<std::string, ParameterType::kText> {};
+template <>
+struct ValueOf<std::filesystem::path> : PlainValue<std::string, ParameterType::kText> {
+  static nlohmann::json to(const std::filesystem::path& value) { return value.string(); }
+};
+template <typename T>
+struct ValueOf<std::optional<T>> : ValueOf<T> {
+  static nlohmann::json to(const std::optional<T>& value) {
+    return value ? ValueOf<T>::to(*value) : nlohmann::json();
+  }
+};
+
+// The value under that key brought to its parameter's type; nothing where the key is absent, or
+// where the value is wrong, which is reported.
+std::optional<nlohmann::json> read_value(const GivenTable& table, const Parameter& parameter,
+                                         Problems& problems);
+
+void report_unknown_keys(const GivenTable& table, const std::vector<std::string>& known,
+                         Problems& problems);
+
+// A table's values over its defaults; what is wrong is reported and keeps its default.
+template <typename Table>
+Table read_table(const GivenTable& given, Problems& problems) {
+  Table table;
+  std::vector<std::string> known;
+  visit_keys(table, [&]<typename T>(const char* key, T& member, const Range& range) {
+    const Parameter parameter{
+        .name = key, .type = ValueOf<T>::kType, .choices = ValueOf<T>::choices(), .range = range};
+    if (const auto value = read_value(given, parameter, problems))
+      member = ValueOf<T>::from(*value);
+    known.push_back(key);
+  });
+  report_unknown_keys(given, known, problems);
+  return table;
+}
+
+// Tables of methods with one table for each value of an array (of layers: for each list in a list);
+// several arrays give every combination, the first parameter's values changing slowest.
+std::vector<GivenTable> expand_arrays(std::vector<GivenTable> methods);
+
+// What a method's table without arrays stands for; nothing where it is wrong, which is reported.
+std::optional<MethodSpec> read_method(const GivenTable& given, int64_t default_seed,
+                                      Problems& problems);
+
+}  // namespace kvcomm

@@ -1,0 +1,225 @@
+#include "sweep/coordinator.h"
+
+#include <algorithm>
+#include <set>
+#include <thread>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "method/method.h"
+#include "score/score.h"
+#include "sweep/signals.h"
+
+namespace kvcomm {
+
+namespace {
+
+constexpr int kTasksPerLane =
+    2;  // one under way, one in reserve so that no lane waits for the next
+
+CellRecord cell_record(const Plan& plan, const Cell& cell, const LayerChoice* choice) {
+  const DatasetInfo& info = plan.datasets[cell.dataset].info;
+  CellRecord record{.key = cell.key,
+                    .key_json = cell.key_json,
+                    .pair = plan.config.pairs[cell.pair].name,
+                    .dataset = info.name,
+                    .method = cell.spec.label(),
+                    .metric = info.metric,
+                    .normalisation = normalisation_name(info.metric),
+                    .fidelity = std::string(plan.fidelity.name),
+                    .dtype = std::string(to_text(plan.config.run.dtype)),
+                    .calibration_key = cell.calibration_key,
+                    .n_planned = static_cast<uint64_t>(cell.samples)};
+  for (size_t l = 0; choice != nullptr && l < choice->selected.size(); ++l) {
+    record.layers.push_back({.layer = static_cast<int32_t>(l),
+                             .importance = choice->importance[l],
+                             .prior = choice->prior[l],
+                             .score = choice->score[l],
+                             .rank = choice->rank[l],
+                             .selected = choice->selected[l]});
+  }
+  return record;
+}
+
+}  // namespace
+
+Coordinator::Coordinator(const Plan& plan, Stored& stored, Journal& journal,
+                         std::vector<PairLock>& locks, Communicator& world)
+    : plan_(plan), stored_(stored), journal_(journal), locks_(locks), world_(world) {}
+
+Exit Coordinator::run(const std::vector<LaneRanks>& lanes, const std::vector<bool>& ours) {
+  work_.emplace(plan_, stored_, ours);
+  for (const Cell& cell : plan_.cells) {
+    if (ours[cell.pair]) write_cell(cell);
+  }
+  journal_.sync();
+  progress_.emplace(work_->rows_left());
+  tasks_at_lane_.assign(lanes.size(), 0);
+  Seconds sleep_s = 0;
+  while (!(work_->finished() || (stopping_ && work_->idle()))) {
+    bool busy = take_report();
+    if (stop_requested() && !stopping_) {
+      stopping_ = true;
+      spdlog::warn(
+          "Asked to stop: what the lanes have is finished and stored, nothing more is begun.");
+    }
+    for (size_t lane = 0; lane < lanes.size() && !stopping_; ++lane) {
+      hand_out(static_cast<int>(lane), lanes[lane]);
+    }
+    keep_alive(lanes);
+    progress_->show();
+    sleep_s = busy ? 0 : std::min(5e-3, sleep_s + 2e-4);
+    if (!busy) std::this_thread::sleep_for(std::chrono::duration<double>(sleep_s));
+  }
+  progress_->finish();
+  stop_all(lanes);
+  if (!work_->finished()) return Exit::kStopped;
+  return work_->rows_left() == 0 ? Exit::kOk : Exit::kSomeFailed;
+}
+
+void Coordinator::hand_out(int lane, const LaneRanks& ranks) {
+  while (tasks_at_lane_[static_cast<size_t>(lane)] < kTasksPerLane) {
+    const std::optional<Task> task = work_->next(lane);
+    if (!task) return;
+    lane_of_task_[task->id] = lane;
+    ++tasks_at_lane_[static_cast<size_t>(lane)];
+    send_task(*task, ranks);
+  }
+}
+
+void Coordinator::send_task(const Task& task, const LaneRanks& ranks) {
+  for (const int rank : std::set<int>{ranks.sender, ranks.receiver}) {
+    world_.send(
+        encode(task), rank, kTaskTag,
+        {plan_.config.run.timeout_s, "the sending of a task", fmt::format("rank {}", rank)});
+  }
+}
+
+bool Coordinator::take_report() {
+  const std::optional<Received> received = world_.poll(kReportTag);
+  if (!received) return false;
+  Report report = decode_report(received->bytes);
+  if (report.stopping && !stopping_) {
+    stopping_ = true;
+    spdlog::warn("Rank {} was asked to stop: nothing more is begun.", received->source);
+  }
+  const uint64_t task = report.task;
+  switch (report.kind) {
+    case Report::Kind::kRows:
+      store_rows(report);
+      break;
+    case Report::Kind::kCalibration:
+      store_calibration(report);
+      break;
+    case Report::Kind::kRank:
+      report.rank.run_id = journal_.run_id();
+      journal_.append(report.rank);
+      ++ranks_reported_;
+      return true;
+  }
+  const auto lane = lane_of_task_.find(task);
+  if (lane != lane_of_task_.end() && !work_->has(task)) {
+    --tasks_at_lane_[static_cast<size_t>(lane->second)];
+    lane_of_task_.erase(lane);
+  }
+  return true;
+}
+
+void Coordinator::store_rows(Report& report) {
+  const Cell& cell = plan_.cells.at(report.cell);
+  uint64_t good = 0, failed = 0, bytes = 0;
+  for (SampleRow& row : report.rows) {
+    row.key = cell.key;
+    journal_.append(row);
+    stored_.add(row);
+    bytes += row.payload_bytes;
+    if (!row.failed) {
+      ++good;
+    } else if (row.attempt > 1) {
+      ++failed;
+    }
+  }
+  for (FailureRecord& failure : report.failures) {
+    failure.key = cell.key;
+    spdlog::warn("{}, {}, sample {}, attempt {}: {}", plan_.datasets[cell.dataset].info.name,
+                 cell.spec.label(), failure.sample, failure.attempt, failure.what);
+    journal_.append(failure);
+  }
+  journal_.sync();
+  work_->take_rows(report);
+  progress_->add(good + failed, failed, bytes);
+}
+
+void Coordinator::store_calibration(Report& report) {
+  const Task task = work_->running(report.task);
+  for (FailureRecord& failure : report.failures) {
+    failure.key = task.calibration_key;
+    spdlog::warn("Calibration of {} on {}, attempt {}: {}", plan_.config.pairs[task.pair].name,
+                 plan_.datasets[task.dataset].info.name, task.attempt, failure.what);
+    journal_.append(failure);
+  }
+  if (!report.calibration.importance.empty()) {
+    CalibrationRecord& record = report.calibration;
+    record.key = task.calibration_key;
+    record.pair = plan_.config.pairs[task.pair].name;
+    record.dataset = plan_.datasets[task.dataset].info.name;
+    for (const Cell& cell : plan_.cells) {
+      if (cell.calibration_key == record.key) record.key_json = cell.calibration_key_json;
+    }
+    journal_.append(record);
+    stored_.add(record);
+  }
+  const std::vector<const Cell*> lost = work_->take_calibration(report);
+  for (const Cell* cell : lost) lose(*cell, "Its calibration failed.");
+  for (const Cell& cell : plan_.cells) {
+    if (cell.calibration_key == task.calibration_key && work_->choice(cell) != nullptr)
+      write_cell(cell);
+  }
+  journal_.sync();
+}
+
+// A cell that cannot run keeps all its samples in n, failed.
+void Coordinator::lose(const Cell& cell, const std::string& why) {
+  const Dataset& dataset = plan_.datasets[cell.dataset];
+  for (const uint32_t sample : work_->missing(cell)) {
+    const SampleRow row{
+        .key = cell.key, .sample = sample, .sample_id = dataset.samples[sample].id, .failed = true};
+    journal_.append(row);
+    stored_.add(row);
+    journal_.append(
+        FailureRecord{.key = cell.key, .sample = sample, .step = "calibration", .what = why});
+    progress_->add(1, 1, 0);
+  }
+}
+
+void Coordinator::write_cell(const Cell& cell) {
+  journal_.append(cell_record(plan_, cell, work_->choice(cell)));
+}
+
+void Coordinator::keep_alive(const std::vector<LaneRanks>& lanes) {
+  if (now_s() - waited_at_s_ > kWaitEvery_s) {
+    waited_at_s_ = now_s();
+    for (size_t lane = 0; lane < lanes.size(); ++lane) {
+      if (tasks_at_lane_[lane] == 0) send_task({.kind = Task::Kind::kWait}, lanes[lane]);
+    }
+  }
+  if (now_s() - touched_at_s_ > kTouchEvery_s) {
+    touched_at_s_ = now_s();
+    for (PairLock& lock : locks_) {
+      if (!lock.touch()) spdlog::warn("Pair '{}' was taken over by another run.", lock.pair());
+    }
+  }
+}
+
+void Coordinator::stop_all(const std::vector<LaneRanks>& lanes) {
+  for (const LaneRanks& ranks : lanes) send_task({.kind = Task::Kind::kStop}, ranks);
+  const Deadline deadline(plan_.config.run.timeout_s, "the last report of every rank", "the lanes");
+  deadline.require([&] {
+    while (take_report()) {
+    }
+    return ranks_reported_ == world_.size();
+  });
+  journal_.sync();
+}
+
+}  // namespace kvcomm

@@ -1,0 +1,397 @@
+#include "sweep/lane.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/InferenceMode.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "comm/open_channel.h"
+#include "score/score.h"
+#include "store/process.h"
+#include "sweep/coordinator.h"
+#include "sweep/signals.h"
+
+namespace kvcomm {
+
+namespace {
+
+constexpr uint32_t kCalibrationCell = 0xffffffff;  // in headers: no cell's id
+constexpr int kHandshakeTag = 16;  // on the lane's communicator, beside the channel's own
+
+at::ScalarType dtype_of(const Config& config) {
+  return config.run.dtype == DtypeChoice::kFloat32 ? at::kFloat : at::kBFloat16;
+}
+
+std::string role_name(Role role) {
+  switch (role) {
+    case Role::kSender:
+      return "sender";
+    case Role::kReceiver:
+      return "receiver";
+    case Role::kBoth:
+      return "both";
+  }
+  return "";
+}
+
+}  // namespace
+
+Lane::Lane(const Config& config, LanePlace place, Communicator& world, Communicator& lane)
+    : config_(config), place_(std::move(place)), world_(world), lane_(lane) {
+  ChannelEnds ends = open_channel(
+      {.transport = place_.transport,
+       .sends = sends(),
+       .receives = receives(),
+       .peer = place_.peer,
+       .channel = {.device = place_.device,
+                   .timeout_s = config.run.timeout_s,
+                   .peer = fmt::format("rank {} of lane {}", place_.peer, place_.lane)}},
+      lane_);
+  link_ = std::move(ends.link);
+  outgoing_ = std::move(ends.sender);
+  incoming_ = std::move(ends.receiver);
+}
+
+// ---- tasks
+
+void Lane::run() {
+  const c10::InferenceMode guard;
+  const Stopwatch life;
+  for (Task task = next_task(); task.kind != Task::Kind::kStop; task = next_task()) {
+    if (task.kind == Task::Kind::kWait) continue;
+    prepare(task);
+    if (task.kind == Task::Kind::kCalibrate) {
+      calibrate(task);
+    } else {
+      run_task(task);
+    }
+    if (outgoing_ != nullptr) outgoing_->forget_samples();
+    if (incoming_ != nullptr) incoming_->forget_samples();
+  }
+  busy_.idle_s = life.elapsed_s() - busy_.load_s - busy_.calibration_s - busy_.sender_prefill_s -
+                 busy_.wire_s - busy_.receiver_prefill_s - busy_.decode_s;
+  report({.kind = Report::Kind::kRank, .rank = last_words()});
+}
+
+Task Lane::next_task() {
+  return decode_task(
+      world_.receive(0, kTaskTag, {config_.run.timeout_s, "the next task", "rank 0's coordinator"})
+          .bytes);
+}
+
+void Lane::prepare(const Task& task) {
+  const bool new_pair = pair_ != task.pair;
+  if (new_pair) load_pair(task.pair);
+  if (new_pair || dataset_index_ != task.dataset) {
+    dataset_ = load_configured_dataset(config_, task.dataset);
+    dataset_index_ = task.dataset;
+    prompter_.emplace(load_prompts(config_), receiver_.text,
+                      Prompter::Options{.dataset = dataset_->info.name,
+                                        .kind = dataset_->info.kind,
+                                        .date = config_.run.date,
+                                        .max_input_tokens = config_.run.max_input_tokens});
+  }
+  if (dataset_->fingerprint != task.dataset_fingerprint) {
+    fail(Exit::kUsage,
+         "'{}' is not the file that rank 0 planned with (its fingerprint is {}, not {}): it "
+         "changed, or "
+         "this node sees another one.",
+         dataset_->path.string(), dataset_->fingerprint, task.dataset_fingerprint);
+  }
+}
+
+void Lane::load_pair(size_t index) {
+  const Stopwatch watch;
+  const PairConfig& pair = config_.pairs.at(index);
+  const std::string sender = model_folder(config_, pair.sender).string();
+  const std::string receiver = model_folder(config_, pair.receiver).string();
+  const auto load = [&](const std::string& folder) {
+    return std::make_shared<const Decoder>(folder, dtype_of(config_), place_.device);
+  };
+  if (sends() && sender != sender_folder_) {
+    const bool shared = receives() && sender == receiver_folder_;
+    sender_.model = nullptr;  // before the next is loaded: there may be no room for both
+    sender_.model = shared ? receiver_.model : load(sender);
+  }
+  if (receives() && receiver != receiver_folder_) {
+    const bool shared = sends() && sender == receiver;
+    receiver_.model = nullptr;
+    receiver_.model = shared ? sender_.model : load(receiver);
+  }
+  if (receiver != receiver_folder_) {
+    receiver_.text = load_text(receiver);
+    sender_.text = receiver_.text;
+  }
+  sender_folder_ = sender;
+  receiver_folder_ = receiver;
+  pair_ = index;
+  busy_.load_s += watch.elapsed_s();
+  compare_ends(index);
+}
+
+// What the wire depends on must be the same at both ends.
+void Lane::compare_ends(size_t pair) {
+  if (place_.role == Role::kBoth) return;
+  const ModelConfig& model = (sends() ? sender_ : receiver_).model->config();
+  const nlohmann::json mine = {
+      {"wire version", kWireVersion}, {"dtype", to_text(config_.run.dtype)},
+      {"layers", model.layers},       {"KV heads", model.kv_heads},
+      {"head size", model.head_dim},  {"tokenizer", receiver_.text->tokenizer.hash()}};
+  const std::string peer = fmt::format("rank {} of lane {}", place_.peer, place_.lane);
+  lane_.send(mine.dump(), place_.peer, kHandshakeTag,
+             {config_.run.timeout_s, "the sending of the handshake", peer});
+  const nlohmann::json theirs = nlohmann::json::parse(
+      lane_.receive(place_.peer, kHandshakeTag, {config_.run.timeout_s, "the handshake", peer})
+          .bytes);
+  for (const auto& [what, value] : mine.items()) {
+    if (theirs.at(what) != value) {
+      fail(Exit::kIntegrity,
+           "Pair '{}': the two ends of lane {} differ in their {}: {} here, {} at {}.",
+           config_.pairs[pair].name, place_.lane, what, value.dump(), theirs.at(what).dump(), peer);
+    }
+  }
+}
+
+std::vector<std::vector<const Sample*>> Lane::batches(const Task& task) const {
+  std::vector<std::vector<const Sample*>> batches;
+  int64_t tokens = 0;
+  for (const uint32_t index : task.samples) {
+    const Sample& sample = dataset_->samples.at(index);
+    int64_t more = 0;
+    if (task.batch > 1) {
+      try {
+        more = static_cast<int64_t>(prompter_->sender(sample, 0).size());
+      } catch (const Error&) {
+        // It cannot be asked; the cells that need it will say so.
+      }
+    }
+    const bool full = batches.empty() ||
+                      static_cast<int64_t>(batches.back().size()) >= task.batch ||
+                      tokens + more > config_.run.batch_tokens;
+    if (full) {
+      batches.emplace_back();
+      tokens = 0;
+    }
+    batches.back().push_back(&sample);
+    tokens += more;
+  }
+  return batches;
+}
+
+bool Lane::answers(const Method& method) const {
+  if (place_.role == Role::kBoth) return true;
+  return method.answers_at() == End::kReceiver ? receives() : sends();
+}
+
+void Lane::run_task(const Task& task) {
+  for (const std::vector<const Sample*>& samples : batches(task)) {
+    Batch sent(sender_, *prompter_, samples);
+    Batch received(receiver_, *prompter_, samples);
+    for (const TaskCell& cell : task.cells) {
+      const Turn turn{.task = task.id, .cell = cell.cell, .attempt = task.attempt};
+      const auto method = make_method(config_.methods.at(cell.method), cell.layers);
+      const bool at_sender = method->answers_at() == End::kSender;
+      sent.begin(turn);
+      received.begin(turn);
+      if (sends() && !method->script().empty()) send_part(*method, sent);
+      if (answers(*method)) answer_part(task, cell, *method, at_sender ? sent : received);
+    }
+  }
+}
+
+// ---- the sender's part
+
+// Whatever fails here is told to the receiver, which makes the rows; only a broken transport ends
+// the job.
+void Lane::send_part(const Method& method, Batch& batch) {
+  const Stopwatch watch;
+  const uint64_t offered = outgoing_->offered();
+  const Seconds prefill_before_s = batch.context_times().prefill_s;
+  try {
+    method.send(batch, *outgoing_);
+  } catch (const std::exception& error) {
+    const auto* own = dynamic_cast<const Error*>(&error);
+    if (outgoing_->broken() || (own != nullptr && own->exit() == Exit::kIntegrity)) throw;
+    spdlog::warn("The sender's part failed: {}", error.what());
+    if (outgoing_->offered() == offered) {
+      const Turn& turn = batch.turn();
+      outgoing_->offer({.task = turn.task,
+                        .cell = turn.cell,
+                        .attempt = turn.attempt,
+                        .kind = method.script().front().kind,
+                        .failure = error.what()});
+    } else {
+      outgoing_->abandon(error.what());
+    }
+  }
+  const Seconds prefill_s = batch.context_times().prefill_s - prefill_before_s;
+  busy_.sender_prefill_s += prefill_s;
+  busy_.wire_s += watch.elapsed_s() - prefill_s;
+}
+
+// ---- the answering end's part
+
+std::vector<Channel*> Lane::wires() const {
+  return incoming_ == nullptr ? std::vector<Channel*>{} : std::vector<Channel*>{incoming_.get()};
+}
+
+std::vector<SampleRow> Lane::rows_of(const TaskCell& cell, const Batch& batch) const {
+  std::vector<SampleRow> rows;
+  for (size_t i = 0; i < batch.size(); ++i) {
+    const Sample& sample = *batch.samples()[i];
+    SampleRow row{.sample = sample.index, .attempt = batch.turn().attempt, .sample_id = sample.id};
+    if (i < batch.arrivals.size()) {
+      const Arrival& arrival = batch.arrivals[i];
+      row.context_tokens = static_cast<uint64_t>(arrival.context_tokens);
+      row.layers_sent = static_cast<uint64_t>(arrival.layers);
+      row.sender_prefill_s = arrival.sender_prefill_s;
+      row.wire_exposed_s = arrival.wire_exposed_s;
+      row.wire_hidden_s = arrival.wire_hidden_s;
+    }
+    if (incoming_ != nullptr) {
+      const Bytes bytes =
+          incoming_->ledger().of_sample(cell.cell, sample.index, batch.turn().attempt);
+      row.payload_bytes = row.kv_bytes = bytes.payload;
+      row.header_bytes = bytes.header;
+      row.layer_bytes =
+          incoming_->ledger().kv_layers_of_sample(cell.cell, sample.index, batch.turn().attempt);
+    }
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+void Lane::fill_answers(std::vector<SampleRow>& rows, const std::vector<Request>& requests,
+                        const Method& method, const Batch& batch) {
+  const Agent& agent = method.answers_at() == End::kSender ? sender_ : receiver_;
+  std::vector<Request> good;
+  std::vector<size_t> places;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    rows[i].prompt_tokens = requests[i].prompt.size();
+    if (rows[i].failed) continue;
+    good.push_back(requests[i]);
+    good.back().decoding = {
+        .max_new_tokens = max_new_tokens(config_.datasets[*dataset_index_], dataset_->info),
+        .eos = agent.model->config().eos};
+    places.push_back(i);
+  }
+  const std::vector<Answer> answers = generate(*agent.model, good);
+  for (size_t j = 0; j < answers.size(); ++j) {
+    SampleRow& row = rows[places[j]];
+    row.answer = prompter_->decode(answers[j].ids);
+    row.output_tokens = answers[j].ids.size();
+    row.receiver_prefill_s = answers[j].prefill_s;
+    row.decode_s = answers[j].decode_s;
+    row.score = score(dataset_->info.metric, row.answer, batch.samples()[places[j]]->answers);
+    busy_.receiver_prefill_s += row.receiver_prefill_s;
+    busy_.decode_s += row.decode_s;
+  }
+}
+
+void Lane::answer_part(const Task& task, const TaskCell& cell, const Method& method, Batch& batch) {
+  Report out{.kind = Report::Kind::kRows, .task = task.id, .cell = cell.cell};
+  const auto fail_row = [&](SampleRow& row, const std::string& step, const std::string& what) {
+    row.failed = true;
+    row.answer.clear();
+    row.score = 0;
+    out.failures.push_back(
+        {.sample = row.sample, .attempt = row.attempt, .step = step, .what = what});
+  };
+  std::string step = "receive";
+  try {
+    const Stopwatch watch;
+    const std::vector<Request> requests = method.receive(batch, wires());
+    busy_.wire_s += watch.elapsed_s();
+    out.rows = rows_of(cell, batch);
+    for (size_t i = 0; i < batch.arrivals.size(); ++i) {
+      if (!batch.arrivals[i].failure.empty())
+        fail_row(out.rows[i], "wire", batch.arrivals[i].failure);
+    }
+    step = "answer";
+    fill_answers(out.rows, requests, method, batch);
+  } catch (const std::exception& error) {
+    const auto* own = dynamic_cast<const Error*>(&error);
+    if (incoming_ != nullptr && incoming_->broken()) throw;
+    if (own != nullptr && own->exit() == Exit::kIntegrity) throw;
+    if (incoming_ != nullptr) incoming_->abandon(error.what());
+    out.failures.clear();
+    out.rows = rows_of(cell, batch);
+    for (SampleRow& row : out.rows) fail_row(row, step, error.what());
+  }
+  report(out);
+}
+
+// ---- calibration
+
+void Lane::calibrate(const Task& task) {
+  const Stopwatch watch;
+  std::vector<int> all(static_cast<size_t>((sends() ? sender_ : receiver_).model->config().layers));
+  std::iota(all.begin(), all.end(), 0);
+  const auto method = make_kvcomm(all);
+  const uint64_t bytes_before =
+      incoming_ == nullptr ? 0 : incoming_->ledger().of(Kind::kKv).payload;
+  std::vector<double> sum(all.size(), 0.0);
+  Report out{.kind = Report::Kind::kCalibration, .task = task.id, .cell = kCalibrationCell};
+  for (const std::vector<const Sample*>& samples : batches(task)) {
+    const Turn turn{.task = task.id, .cell = kCalibrationCell, .attempt = task.attempt};
+    Batch sent(sender_, *prompter_, samples);
+    Batch received(receiver_, *prompter_, samples);
+    sent.begin(turn);
+    received.begin(turn);
+    if (sends()) send_part(*method, sent);
+    if (!receives()) continue;
+    try {
+      const std::vector<Request> requests = method->receive(received, wires());
+      for (const Arrival& arrival : received.arrivals) {
+        if (!arrival.failure.empty()) fail(Exit::kSomeFailed, "{}", arrival.failure);
+      }
+      for (const std::vector<double>& importance : context_importance(*receiver_.model, requests)) {
+        for (size_t layer = 0; layer < sum.size(); ++layer) sum[layer] += importance[layer];
+      }
+    } catch (const std::exception& error) {
+      const auto* own = dynamic_cast<const Error*>(&error);
+      if (incoming_->broken() || (own != nullptr && own->exit() == Exit::kIntegrity)) throw;
+      incoming_->abandon(error.what());
+      out.failures.push_back({.sample = samples.front()->index,
+                              .attempt = task.attempt,
+                              .step = "calibration",
+                              .what = error.what()});
+    }
+  }
+  busy_.calibration_s += watch.elapsed_s();
+  if (!receives()) return;
+  out.calibration.seconds = watch.elapsed_s();
+  out.calibration.bytes = incoming_->ledger().of(Kind::kKv).payload - bytes_before;
+  if (out.failures.empty()) {
+    for (double& value : sum) value /= static_cast<double>(task.samples.size());
+    out.calibration.importance = std::move(sum);
+  }
+  report(out);
+}
+
+// ---- reports
+
+void Lane::report(const Report& message) {
+  Report out = message;
+  out.stopping = stop_requested();
+  world_.send(encode(out), 0, kReportTag,
+              {config_.run.timeout_s, "the sending of a report", "rank 0's coordinator"});
+}
+
+RankRecord Lane::last_words() const {
+  RankRecord record = busy_;
+  record.rank = world_.rank();
+  record.host = host_name();
+  record.pid = ::getpid();
+  record.role = role_name(place_.role);
+  record.lane = place_.lane;
+  record.device = place_.device.str();
+  record.transport = place_.transport;
+  return record;
+}
+
+}  // namespace kvcomm

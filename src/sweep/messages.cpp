@@ -1,0 +1,36 @@
+#include "sweep/messages.h"
+
+#include <nlohmann/json.hpp>
+
+namespace kvcomm {
+
+using Json = nlohmann::json;
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TaskCell, cell, method, layers)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Task, kind, id, pair, dataset, dataset_fingerprint, attempt,
+                                   batch, samples, cells, calibration_key)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Report, kind, task, cell, rows, failures, calibration, rank,
+                                   stopping)
+
+namespace {
+
+// Texts are UTF-8 by then (answers are decoded with replacement), so CBOR carries them as they are.
+template <typename Message>
+std::string to_bytes(const Message& message) {
+  const std::vector<uint8_t> bytes = Json::to_cbor(Json(message));
+  return {bytes.begin(), bytes.end()};
+}
+
+template <typename Message>
+Message from_bytes(std::string_view bytes) {
+  return Json::from_cbor(bytes.begin(), bytes.end()).get<Message>();
+}
+
+}  // namespace
+
+std::string encode(const Task& task) { return to_bytes(task); }
+std::string encode(const Report& report) { return to_bytes(report); }
+Task decode_task(std::string_view bytes) { return from_bytes<Task>(bytes); }
+Report decode_report(std::string_view bytes) { return from_bytes<Report>(bytes); }
+
+}  // namespace kvcomm

@@ -1,0 +1,57 @@
+// What the coordinator and the lanes say to each other: indices, layer sets, importances and rows.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "store/rows.h"
+
+namespace kvcomm {
+
+// A cell of a task: which method (its place in the configuration), with the layers that it shares.
+struct TaskCell {
+  uint32_t cell = 0;
+  uint64_t method = 0;
+  std::vector<int> layers;
+};
+
+// Work for a lane. Both its ends get the same tasks in the same order.
+struct Task {
+  enum class Kind {
+    kRun,        // answer `samples` by every cell
+    kCalibrate,  // importances of all layers on `samples`
+    kWait,       // nothing to do yet: the coordinator lives
+    kStop,       // nothing to do any more: report and leave
+  };
+  Kind kind = Kind::kWait;
+  uint64_t id = 0;
+  uint64_t pair = 0, dataset = 0;   // places in the configuration
+  std::string dataset_fingerprint;  // the lane's own file must have the same
+  uint32_t attempt = 1;
+  int64_t batch = 1;  // samples worked on together at most
+  std::vector<uint32_t> samples;
+  std::vector<TaskCell> cells;
+  std::string calibration_key;
+};
+
+// What a rank answers: rows of one batch and cell, a calibration, or its last words.
+struct Report {
+  enum class Kind { kRows, kCalibration, kRank };
+  Kind kind = Kind::kRows;
+  uint64_t task = 0;
+  uint32_t cell = 0;
+  std::vector<SampleRow> rows;  // their key is the coordinator's to fill in
+  std::vector<FailureRecord> failures;
+  CalibrationRecord calibration;  // no importance: it failed, and failures say why
+  RankRecord rank;
+  bool stopping = false;  // this rank was told to stop by a signal
+};
+
+std::string encode(const Task& task);
+std::string encode(const Report& report);
+Task decode_task(std::string_view bytes);
+Report decode_report(std::string_view bytes);
+
+}  // namespace kvcomm

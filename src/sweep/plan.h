@@ -1,0 +1,70 @@
+// What a sweep amounts to, worked out from files alone before any model runs: pairs, data sets,
+// cells and the keys that say which answers are the same. All that can be refused early is refused
+// here.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+#include "method/agent.h"
+#include "method/spec.h"
+#include "model/config.h"
+#include "select/fidelity.h"
+#include "sweep/config.h"
+#include "text/prompts.h"
+
+namespace kvcomm {
+
+// Raised with every change that can alter an answer (tests/system/golden_test.cpp fails if the
+// answers change and this does not).
+inline constexpr int kAnswersVersion = 1;
+
+struct PlannedPair {
+  std::filesystem::path sender, receiver;  // model folders
+  ModelConfig sender_config, receiver_config;
+  std::string sender_fingerprint, receiver_fingerprint;  // of the weights
+  std::string tokenizer_hash, chat_hash;                 // the receiver's: used at both ends
+};
+
+// pair x data set x method.
+struct Cell {
+  uint32_t id = 0;
+  size_t pair = 0, dataset = 0, method = 0;  // places in the configuration
+  MethodSpec spec;                           // with the pair's own alpha, mu, sigma
+  int64_t samples = 0;                       // the first ones of the evaluated order
+  std::string key, key_json;
+  std::string calibration_key, calibration_key_json;  // "": needs none
+  int64_t calibration_samples = 0;
+};
+
+struct Plan {
+  Config config;
+  std::string device_kind;  // "cpu" | "cuda"
+  Fidelity fidelity;
+  std::vector<PlannedPair> pairs;  // as in config.pairs
+  std::vector<Dataset> datasets;   // as in config.datasets
+  std::vector<Cell> cells;         // by pair, then data set, then method
+};
+
+// Fails with the sentence: kUsage (configuration, data), kEnvironment (models, weights).
+Plan make_plan(Config config, const std::string& device_kind);
+
+// A model's folder: a name below paths.models, or a path.
+std::filesystem::path model_folder(const Config& config, const std::string& name);
+
+Prompts load_prompts(const Config& config);
+
+// Data set number `index` of the configuration, read from its file.
+Dataset load_configured_dataset(const Config& config, size_t index);
+
+int64_t max_new_tokens(const DatasetConfig& config, const DatasetInfo& info);
+
+// Tokenizer and chat template of a model folder.
+std::shared_ptr<const Text> load_text(const std::filesystem::path& folder);
+
+}  // namespace kvcomm

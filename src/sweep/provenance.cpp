@@ -1,0 +1,88 @@
+#include "sweep/provenance.h"
+
+#include <sys/utsname.h>
+#include <torch/headeronly/version.h>
+
+#include <fstream>
+#include <thread>
+
+#include "base/clock.h"
+#include "comm/communicator.h"
+#include "comm/nccl_link.h"
+#include "store/h5.h"
+#include "sweep/build_info.h"
+
+extern char** environ;
+
+namespace kvcomm {
+
+namespace {
+
+std::string first_value(const char* file, const std::string& key) {
+  std::ifstream in(file);
+  for (std::string line; std::getline(in, line);) {
+    const size_t colon = line.find(':');
+    if (line.starts_with(key) && colon != std::string::npos) {
+      return line.substr(line.find_first_not_of(" \t", colon + 1));
+    }
+  }
+  return "unknown";
+}
+
+std::string machine() {
+  utsname name{};
+  uname(&name);
+  return fmt::format("{}; {}; {} cores; {} memory; {} {}", name.nodename,
+                     first_value("/proc/cpuinfo", "model name"),
+                     std::thread::hardware_concurrency(), first_value("/proc/meminfo", "MemTotal"),
+                     name.sysname, name.release);
+}
+
+// The settings that can change how a run behaves.
+std::map<std::string, std::string> environment() {
+  std::map<std::string, std::string> chosen;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string text = *entry;
+    const size_t equals = text.find('=');
+    const std::string name = text.substr(0, equals);
+    const bool wanted = name.starts_with("SLURM_") || name.starts_with("NCCL_") ||
+                        name.starts_with("UCX_") || name.starts_with("OMPI_MCA_") ||
+                        name == "CUDA_VISIBLE_DEVICES" || name == "OMP_NUM_THREADS" ||
+                        name == "HDF5_USE_FILE_LOCKING";
+    if (wanted && equals != std::string::npos) chosen[name] = text.substr(equals + 1);
+  }
+  return chosen;
+}
+
+}  // namespace
+
+std::string program_version() { return kVersion; }
+
+RunRecord describe_run(const Plan& plan, const std::string& run_id,
+                       const std::vector<std::string>& argv) {
+  const std::string nccl = nccl_version();
+  RunRecord run{
+      .run_id = run_id,
+      .date = wall_clock_text(),
+      .argv = argv,
+      .config = config_toml(plan.config),
+      .version = kVersion,
+      .commit = kCommit,
+      .dependencies = fmt::format("libtorch@{};{};hdf5@{};gcc@{}{}", TORCH_VERSION, mpi_version(),
+                                  h5_version(), __VERSION__, nccl.empty() ? "" : ";nccl@" + nccl),
+      .machine = machine(),
+      .environment = environment()};
+  for (size_t i = 0; i < plan.pairs.size(); ++i) {
+    const PairConfig& pair = plan.config.pairs[i];
+    run.fingerprints["weights " + pair.sender] = plan.pairs[i].sender_fingerprint;
+    run.fingerprints["weights " + pair.receiver] = plan.pairs[i].receiver_fingerprint;
+    run.fingerprints["tokenizer " + pair.receiver] = plan.pairs[i].tokenizer_hash;
+    run.fingerprints["chat template " + pair.receiver] = plan.pairs[i].chat_hash;
+  }
+  for (const Dataset& dataset : plan.datasets) {
+    run.fingerprints["data " + dataset.info.name] = dataset.fingerprint;
+  }
+  return run;
+}
+
+}  // namespace kvcomm

@@ -1,0 +1,318 @@
+#include "sweep/sweep.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/detail/CUDAHooksInterface.h>
+#include <sched.h>
+
+#include <exception>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "base/files.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "store/locks.h"
+#include "store/process.h"
+#include "sweep/coordinator.h"
+#include "sweep/lane.h"
+#include "sweep/provenance.h"
+#include "sweep/signals.h"
+
+namespace kvcomm {
+
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr Seconds kStartTimeout_s = 600;  // until the configuration is read
+
+int gpu_count() { return static_cast<int>(at::detail::getCUDAHooks().deviceCount()); }
+
+int usable_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+// Where each rank stands: computed alike on every rank from the nodes they run on.
+struct Layout {
+  std::vector<LaneRanks> lanes;
+  int ranks_on_node = 1, rank_on_node = 0;
+};
+
+Layout lay_out(Communicator& world, const RunConfig& run) {
+  Communicator node = world.split_by_node();
+  Layout layout{.ranks_on_node = node.size(), .rank_on_node = node.rank()};
+  if (world.size() == 1) {
+    layout.lanes.push_back({0, 0});
+    return layout;
+  }
+  // A node is named by its first rank, which all its ranks learn from each other.
+  const Deadline deadline(run.timeout_s, "the ranks' places", "all ranks");
+  const int first = std::stoi(node.all_gather(std::to_string(world.rank()), deadline).front());
+  std::vector<std::pair<int, int>> by_node;  // (node, rank)
+  const std::vector<std::string> nodes = world.all_gather(std::to_string(first), deadline);
+  for (int rank = 0; rank < world.size(); ++rank) {
+    by_node.emplace_back(std::stoi(nodes[static_cast<size_t>(rank)]), rank);
+  }
+  std::ranges::sort(by_node);
+  const size_t half = by_node.size() / 2;
+  for (size_t i = 0; i < half; ++i) {
+    const bool pack =
+        run.placement == Placement::kPack;  // neighbours, or ends half the world apart
+    layout.lanes.push_back(
+        {by_node[pack ? 2 * i : i].second, by_node[pack ? 2 * i + 1 : i + half].second});
+  }
+  return layout;
+}
+
+// Every rank says how it fared; if one failed, all leave with its code and rank 0 logs its
+// sentence.
+std::optional<Exit> agree(Communicator& world, const std::exception_ptr& failure) {
+  Json mine = {{"exit", 0}, {"what", ""}};
+  try {
+    if (failure) std::rethrow_exception(failure);
+  } catch (const Error& error) {
+    mine = {{"exit", static_cast<int>(error.exit())}, {"what", error.what()}};
+  } catch (const std::exception& error) {
+    mine = {{"exit", static_cast<int>(Exit::kInternal)}, {"what", error.what()}};
+  }
+  const std::vector<std::string> all =
+      world.all_gather(mine.dump(-1, ' ', false, Json::error_handler_t::replace),
+                       {kStartTimeout_s, "every rank's start", "all ranks"});
+  for (size_t rank = 0; rank < all.size(); ++rank) {
+    const Json status = Json::parse(all[rank]);
+    if (status.at("exit") == 0) continue;
+    if (world.rank() == 0) {
+      const std::string who = rank == 0 ? "" : fmt::format("Rank {}: ", rank);
+      spdlog::error("{}{}", who, status.at("what").get<std::string>());
+    }
+    return static_cast<Exit>(status.at("exit").get<int>());
+  }
+  return std::nullopt;
+}
+
+template <typename Step>
+std::exception_ptr attempt(Step&& step) {
+  try {
+    step();
+    return nullptr;
+  } catch (...) {  // every rank learns of it in agree()
+    return std::current_exception();
+  }
+}
+
+// Open MPI counts ranks only; a sweep needs whole lanes.
+void check_world(int size) {
+  if (size == 1 || size % 2 == 0) return;
+  fail(Exit::kUsage,
+       "A world of {} processes does not fit: a lane is one sender and one receiver, so start 1 "
+       "process "
+       "or an even number (mpirun -np {}).",
+       size, size + 1);
+}
+
+void check_same_config(Communicator& world, const Config& config) {
+  const std::vector<std::string> all =
+      world.all_gather(hash128_hex(config_toml(config)),
+                       {config.run.timeout_s, "every rank's configuration", "all ranks"});
+  for (size_t rank = 0; rank < all.size(); ++rank) {
+    if (all[rank] != all[0]) {
+      fail(Exit::kUsage,
+           "Rank {} reads another configuration than rank 0: all nodes must see the same file.",
+           rank);
+    }
+  }
+}
+
+void set_threads(const RunConfig& run, const Layout& layout, int world_rank) {
+  const int cores = usable_cores();
+  const int threads =
+      run.threads > 0 ? static_cast<int>(run.threads) : std::max(1, cores / layout.ranks_on_node);
+  if (run.threads > cores) {
+    spdlog::warn(
+        "run.threads = {}, but rank {} may use {} cores: launch with --bind-to none, or map more "
+        "cores to a rank.",
+        run.threads, world_rank, cores);
+  }
+  at::set_num_threads(threads);
+}
+
+LanePlace place_of(const Layout& layout, int rank, const Config& config,
+                   const std::string& device) {
+  LanePlace place;
+  for (size_t lane = 0; lane < layout.lanes.size(); ++lane) {
+    const LaneRanks& ranks = layout.lanes[lane];
+    if (ranks.sender != rank && ranks.receiver != rank) continue;
+    place.lane = static_cast<int>(lane);
+    place.role = ranks.sender == ranks.receiver ? Role::kBoth
+                 : ranks.sender == rank         ? Role::kSender
+                                                : Role::kReceiver;
+    place.peer =
+        place.role == Role::kSender ? 1 : 0;  // the lane's communicator: sender 0, receiver 1
+  }
+  if (device == "cuda") {
+    place.device =
+        at::Device(at::kCUDA, static_cast<at::DeviceIndex>(layout.rank_on_node % gpu_count()));
+  }
+  const TransportChoice wanted = config.run.transport;
+  const bool alone = place.role == Role::kBoth;
+  const bool nccl =
+      wanted == TransportChoice::kNccl ||
+      (wanted == TransportChoice::kAuto && device == "cuda" && !alone && !nccl_version().empty());
+  place.transport = nccl ? "nccl" : alone ? "loopback" : "mpi";
+  if (nccl && device == "cpu") {
+    fail(Exit::kEnvironment,
+         "run.transport = \"nccl\" moves data between GPUs, and this run is on the CPU: set it to "
+         "\"mpi\" "
+         "or \"auto\".");
+  }
+  if (nccl && layout.ranks_on_node > gpu_count()) {
+    fail(Exit::kEnvironment,
+         "{} ranks on this node and {} GPUs: NCCL needs one GPU a rank. Start fewer ranks, or set "
+         "run.transport = \"mpi\".",
+         layout.ranks_on_node, gpu_count());
+  }
+  return place;
+}
+
+// Rank 0's side of a sweep: what the coordinator needs.
+struct Office {
+  Plan plan;
+  std::vector<PairLock> locks;
+  std::vector<bool> ours;
+  Stored stored;
+  std::optional<Journal> journal;
+};
+
+// Pairs that live runs hold are left out, by name.
+void claim_pairs(Office& office) {
+  PairLocks locks(office.plan.config.run.output);
+  for (const PairConfig& pair : office.plan.config.pairs) {
+    std::optional<PairLock> lock = locks.try_claim(pair.name);
+    office.ours.push_back(lock.has_value());
+    if (lock) {
+      office.locks.push_back(std::move(*lock));
+    } else {
+      spdlog::warn("Pair '{}' is held by another run ({}): it is left out here.", pair.name,
+                   locks.owner(pair.name));
+    }
+  }
+}
+
+bool all_done(const Plan& plan, const Stored& stored) {
+  for (const Cell& cell : plan.cells) {
+    for (uint32_t sample = 0; sample < cell.samples; ++sample) {
+      if (!stored.is_done(cell.key, sample)) return false;
+    }
+  }
+  return true;
+}
+
+void open_office(Office& office, const Config& config, const std::string& device,
+                 const std::vector<std::string>& argv) {
+  office.plan = make_plan(config, device);
+  require_writable_folder(config.run.output);
+  claim_pairs(office);
+  const Journals journals = read_journals(config.run.output);
+  for (const JournalFault& fault : journals.faults) spdlog::warn("{}", describe(fault));
+  office.stored = Stored(journals);
+  const bool nothing_ours = std::ranges::none_of(office.ours, [](bool mine) { return mine; });
+  if (nothing_ours && !all_done(office.plan, office.stored)) {
+    fail(Exit::kUsage,
+         "Every pair of this sweep is held by another live run on '{}': wait for it, or choose "
+         "another "
+         "folder with --output.",
+         config.run.output.string());
+  }
+  office.journal.emplace(config.run.output, describe_run(office.plan, new_run_id(), argv));
+}
+
+Exit coordinate(Office& office, Communicator& tasks, const Layout& layout,
+                const std::function<void(const Results&)>& finished) {
+  Coordinator coordinator(office.plan, office.stored, *office.journal, office.locks, tasks);
+  const Exit code = coordinator.run(layout.lanes, office.ours);
+  const Results results = merge(office.plan.config.run.output);
+  for (const JournalFault& fault : results.journals.faults) spdlog::warn("{}", describe(fault));
+  if (results.other_rows > 0) {
+    spdlog::info("{} rows of {} earlier keys stay in the journals and are not in results.h5.",
+                 results.other_rows, results.other_keys);
+  }
+  finished(results);
+  return code;
+}
+
+}  // namespace
+
+std::string device_kind(const RunConfig& run) {
+  const bool there = gpu_count() > 0;
+  if (run.device == DeviceChoice::kCuda && !there) {
+    fail(
+        Exit::kEnvironment,
+        "run.device = \"cuda\", but this build or machine has no usable GPU: set it to \"auto\" or "
+        "\"cpu\", or build with the preset 'cuda' where nvidia-smi works.");
+  }
+  return run.device == DeviceChoice::kCpu || !there ? "cpu" : "cuda";
+}
+
+Exit run_sweep(Communicator& world, const std::function<Config()>& configure,
+               const std::vector<std::string>& argv,
+               const std::function<void(const Results&)>& finished) {
+  Config config;
+  Office office;
+  std::string device;
+  std::exception_ptr failure = attempt([&] {
+    check_world(world.size());
+    config = configure();
+    device = device_kind(config.run);
+    if (world.rank() == 0) open_office(office, config, device, argv);
+  });
+  if (const auto code = agree(world, failure)) return *code;
+
+  Layout layout;
+  LanePlace place;
+  failure = attempt([&] {
+    check_same_config(world, config);
+    layout = lay_out(world, config.run);
+    place = place_of(layout, world.rank(), config, device);
+    set_threads(config.run, layout, world.rank());
+  });
+  if (const auto code = agree(world, failure)) return *code;
+
+  Communicator tasks = world.duplicate();
+  Communicator lane_ranks = world.split(place.lane, place.role == Role::kReceiver ? 1 : 0);
+  lane_ranks.set_name(fmt::format("lane {}", place.lane));
+  Exit code = Exit::kOk;
+  std::thread coordinator;
+  if (world.rank() == 0) {
+    coordinator = std::thread([&] {
+      try {
+        code = coordinate(office, tasks, layout, finished);
+      } catch (const Error& error) {
+        spdlog::critical("{}", error.what());
+        abort_job(static_cast<int>(error.exit()));  // the lanes may be waiting for tasks
+      } catch (const std::exception& error) {
+        spdlog::critical("The coordinator failed: {}", error.what());
+        abort_job(static_cast<int>(Exit::kInternal));
+      }
+    });
+  }
+  try {
+    Lane(config, place, tasks, lane_ranks).run();
+  } catch (const Error& error) {
+    spdlog::critical("{}", error.what());
+    abort_job(static_cast<int>(error.exit()));  // its peer and the coordinator would wait for it
+  } catch (const std::exception& error) {
+    spdlog::critical("Lane {} failed: {}", place.lane, error.what());
+    abort_job(static_cast<int>(Exit::kInternal));
+  }
+  if (coordinator.joinable()) coordinator.join();
+  // Nobody leaves with a code before rank 0 has put the results in place: mpirun would kill it.
+  const std::vector<std::string> codes =
+      world.all_gather(std::to_string(static_cast<int>(code)),
+                       {config.run.timeout_s, "the end of the run", "all ranks"});
+  return static_cast<Exit>(std::stoi(codes.front()));
+}
+
+}  // namespace kvcomm

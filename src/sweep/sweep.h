@@ -1,0 +1,27 @@
+// A sweep from its configuration to its results: what `kvcomm run` does on every rank.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "comm/communicator.h"
+#include "store/results.h"
+#include "sweep/config.h"
+#include "sweep/plan.h"
+
+namespace kvcomm {
+
+// "cpu" or "cuda", as run.device says or, for "auto", as the machine has. Fails (kEnvironment)
+// where CUDA is asked for and not there.
+std::string device_kind(const RunConfig& run);
+
+// Runs the sweep over all ranks of `world`; every rank returns the same code. On rank 0, `finished`
+// is called with the merged results. configure is called on every rank and may throw: the first
+// rank that fails has its sentence logged by rank 0.
+Exit run_sweep(Communicator& world, const std::function<Config()>& configure,
+               const std::vector<std::string>& argv,
+               const std::function<void(const Results&)>& finished);
+
+}  // namespace kvcomm

@@ -1,0 +1,220 @@
+// What a configuration is refused for: the whole sentence, with place, value and cure.
+#include "tests/sweep/config_fixture.h"
+
+namespace kvcomm::testing {
+namespace {
+
+struct Refusal {
+  std::string toml;
+  std::string sentence;
+};
+
+TEST_F(ConfigTest, WrongFilesAreRefused) {
+  EXPECT_EQ(refusal("[run]\nlimit = \n").find("sweep.toml:2:"), 0u) << refusal("[run]\nlimit = \n");
+  EXPECT_EQ(refusal("[run]\nlimit = 1\nlimit = 2\n").find("sweep.toml:3:"), 0u);
+  EXPECT_THROW(load_config("/no/such/sweep.toml"), Error);
+  EXPECT_EQ(refusal(""),
+            "The configuration has 3 errors:\n"
+            "  sweep.toml has no [[pair]]; at least one is needed.\n"
+            "  sweep.toml has no [[dataset]]; at least one is needed.\n"
+            "  sweep.toml has no [[method]]; at least one is needed.");
+}
+
+TEST_F(ConfigTest, UnknownNamesAreRefusedWithTheNearMiss) {
+  for (const auto& [added, sentence] : std::vector<Refusal>{
+           {"[ru]\n", "sweep.toml:10:2: there is no table 'ru'. Did you mean 'run'?"},
+           {"[zzzzzz]\n",
+            "sweep.toml:10:2: there is no table 'zzzzzz'. The tables are run, paths, pair, "
+            "dataset, "
+            "method."},
+           {"[[run]]\n", "sweep.toml:10:3: 'run' must be written as the table [run]."},
+           {"[run]\nlimt = 1\n", "sweep.toml:11:1: [run] has no key 'limt'. Did you mean 'limit'?"},
+           {"[paths]\nwherever = 'x'\n",
+            "sweep.toml:11:1: [paths] has no key 'wherever'. Its keys are models, data, prompts."},
+           {"[[pair]]\nname = 'x'\nsender = 'a'\nreceiver = 'b'\nalhpa = 1\n",
+            "sweep.toml:14:1: [[pair]] has no key 'alhpa'. Did you mean 'alpha'?"},
+           {"[[dataset]]\nname = 'x'\nlimits = 1\n",
+            "sweep.toml:12:1: [[dataset]] has no key 'limits'. Did you mean 'limit'?"},
+           {"[[method]]\nname = 'kvcom'\n",
+            "sweep.toml:11:1: there is no method 'kvcom'. Did you mean 'kvcomm'?"},
+           {"[[method]]\nname = 'ac'\n",
+            "sweep.toml:11:1: there is no method 'ac'. The methods are baseline, skyline, kvcomm, "
+            "random, contiguous."},
+           {"[[method]]\nname = 'kvcomm'\nratios = 1\n",
+            "sweep.toml:12:1: [[method]] kvcomm has no key 'ratios'. Did you mean 'ratio'?"},
+           {"[[method]]\nname = 'random'\nalpha = 1\n",
+            "sweep.toml:12:1: [[method]] random has no key 'alpha'. Its keys are name, limit, "
+            "ratio, "
+            "seed."},
+           {"[[method]]\nratio = 1\n",
+            "sweep.toml:10:1: [[method]] has no name; give one of baseline, skyline, kvcomm, "
+            "random, "
+            "contiguous."}}) {
+    EXPECT_EQ(refusal(kSmall + added), sentence);
+  }
+}
+
+TEST_F(ConfigTest, WrongValuesOfRunAreRefused) {
+  for (const auto& [line, sentence] : std::vector<Refusal>{
+           {"limit = -1", "limit in [run] is -1; an integer of 0 or more is needed."},
+           {"limit = 1.0", "limit in [run] is 1.0; an integer of 0 or more is needed."},
+           {"limit = '5'", "limit in [run] is '5'; an integer of 0 or more is needed."},
+           {"limit = true", "limit in [run] is true; an integer of 0 or more is needed."},
+           {"limit = [1, 2]", "limit in [run] is [1, 2]; an integer of 0 or more is needed."},
+           {"limit = {n = 1}", "limit in [run] is a table; an integer of 0 or more is needed."},
+           {"batch = 0", "batch in [run] is 0; an integer of 1 or more is needed."},
+           {"batch_tokens = 0", "batch_tokens in [run] is 0; an integer of 1 or more is needed."},
+           {"seed = -3", "seed in [run] is -3; an integer of 0 or more is needed."},
+           {"max_input_tokens = 0",
+            "max_input_tokens in [run] is 0; an integer of 1 or more is needed."},
+           {"threads = -1", "threads in [run] is -1; an integer of 0 or more is needed."},
+           {"timeout_s = 0", "timeout_s in [run] is 0; a number above 0 is needed."},
+           {"timeout_s = inf", "timeout_s in [run] is inf; a number above 0 is needed."},
+           {"timeout_s = nan", "timeout_s in [run] is nan; a number above 0 is needed."},
+           {"output = 3", "output in [run] is 3; text in quotes is needed."},
+           {"dtype = 'bfloat61'",
+            "dtype in [run] is 'bfloat61'; 'float32' or 'bfloat16' is needed. Did you mean "
+            "'bfloat16'?"},
+           {"fidelity = 'x'", "fidelity in [run] is 'x'; 'paper' or 'release' is needed."},
+           {"device = 'tensor'",
+            "device in [run] is 'tensor'; 'auto' or 'cpu' or 'cuda' is needed."},
+           {"transport = 1", "transport in [run] is 1; 'auto' or 'mpi' or 'nccl' is needed."},
+           {"placement = ''", "placement in [run] is ''; 'pack' or 'spread' is needed."},
+           {"date = '2025-02-29'",
+            "date in [run] is '2025-02-29'; a day that exists, as \"2024-07-26\", is needed."},
+           {"date = '25-2-1'",
+            "date in [run] is '25-2-1'; a day that exists, as \"2024-07-26\", is needed."},
+           {"date = '-024-02-01'",
+            "date in [run] is '-024-02-01'; a day that exists, as \"2024-07-26\", is needed."},
+           {"name = 'a/b'",
+            "the name 'a/b' of [run] cannot name a file; set 'name' to one that is not empty, does "
+            "not begin with a dot and holds no '/'."}}) {
+    EXPECT_EQ(refusal("[run]\n" + line + "\n" + kSmall), "sweep.toml:2:1: " + sentence);
+  }
+}
+
+TEST_F(ConfigTest, WrongParametersOfMethodsAreRefused) {
+  for (const auto& [lines, sentence] : std::vector<Refusal>{
+           {"kvcomm'\nratio = 0",
+            "12:1: ratio in [[method]] kvcomm is 0; a number above 0 and up to 1"},
+           {"kvcomm'\nratio = 1.5", "is 1.5; a number above 0 and up to 1 is needed."},
+           {"random'\nratio = '0.5'", "[[method]] random is '0.5'; a number above 0 and up to 1"},
+           {"kvcomm'\nratio = [0.5, 2]", "ratio in [[method]] kvcomm is 2; a number above 0"},
+           {"kvcomm'\nratio = []", "ratio in [[method]] kvcomm is []; a number above 0"},
+           {"kvcomm'\nratio = [[0.5]]", "ratio in [[method]] kvcomm is [0.5]; a number above 0"},
+           {"kvcomm'\nalpha = -0.1", "alpha in [[method]] kvcomm is -0.1; a number from 0 to 1 is"},
+           {"kvcomm'\nmu = 'half'", "mu in [[method]] kvcomm is 'half'; a number is needed."},
+           {"kvcomm'\nsigma = 0", "sigma in [[method]] kvcomm is 0; a number above 0 is needed."},
+           {"kvcomm'\ncalibration_samples = 0", "is 0; an integer of 1 or more is needed."},
+           {"kvcomm'\nlayers = [0, -1]", "is [0, -1]; a list of different layers, counted from 0,"},
+           {"kvcomm'\nlayers = [1, 1]", "is [1, 1]; a list of different layers"},
+           {"kvcomm'\nlayers = [1.0]", "is [1.0]; a list of different layers"},
+           {"kvcomm'\nlayers = []", "is []; a list of different layers"},
+           {"kvcomm'\nlayers = [[0], []]", "is []; a list of different layers"},
+           {"kvcomm'\nlayers = 3", "is 3; a list of different layers"},
+           {"kvcomm'\nlayers = [0]\nratio = 0.5",
+            "10:1: kvcomm has both ratio and layers; leave one out."},
+           {"random'\nseed = -1", "seed in [[method]] random is -1; an integer of 0 or more"},
+           {"contiguous'\nfrom = 1", "10:1: contiguous has no 'to'; give from and to"},
+           {"contiguous'\nto = 1", "10:1: contiguous has no 'from'; give from and to"},
+           {"contiguous'\nfrom = 3\nto = 2",
+            "10:1: contiguous goes from layer 3 to 2; from must not"},
+           {"skyline'\nmodel = 'sendr'",
+            "is 'sendr'; 'receiver' or 'sender' is needed. Did you mean 'sender'?"},
+           {"skyline'\nlimit = [1]", "limit in [[method]] skyline is [1]; an integer of 0 or more"},
+           {"skyline'\nlimit = -1",
+            "limit in [[method]] skyline is -1; an integer of 0 or more"}}) {
+    const std::string message = refusal(kSmall + "[[method]]\nname = '" + lines + "\n");
+    EXPECT_NE(message.find(sentence), std::string::npos) << lines << "\n" << message;
+    EXPECT_EQ(message.find("sweep.toml:1"), 0u) << message;
+  }
+}
+
+TEST_F(ConfigTest, WrongPairsAndDatasetsAreRefused) {
+  for (const auto& [added, sentence] : std::vector<Refusal>{
+           {"[[pair]]\nsender = 'a'\n",
+            "sweep.toml:10:1: [[pair]] has no receiver; give a model's name below paths.models, or "
+            "a "
+            "path."},
+           {"[[pair]]\nreceiver = 'a'\n",
+            "sweep.toml:10:1: [[pair]] has no sender; give a model's name below paths.models, or a "
+            "path."},
+           {"[[pair]]\nsender = 'a'\nreceiver = 'b'\nalpha = 2\n",
+            "sweep.toml:13:1: alpha in [[pair]] is 2; a number from 0 to 1 is needed."},
+           {"[[pair]]\nsender = 'a'\nreceiver = 'b'\nsigma = 0\n",
+            "sweep.toml:13:1: sigma in [[pair]] is 0; a number above 0 is needed."},
+           {"[[pair]]\nsender = 'a'\nreceiver = 'b'\nname = '..'\n",
+            "sweep.toml:13:1: the name '..' of [[pair]] cannot name a file; set 'name' to one "
+            "that "
+            "is not empty, does not begin with a dot and holds no '/'."},
+           {"[[pair]]\nsender = 'other/small'\nreceiver = 'other/small'\n",
+            "sweep.toml:10:1: [[pair]] 'small' is there already, at sweep.toml:1:1; give this pair "
+            "another with name = \"...\"."},
+           {"[[dataset]]\nname = 'countries'\n",
+            "sweep.toml:10:1: [[dataset]] 'countries' is there already, at sweep.toml:5:1; give "
+            "each "
+            "data set once."},
+           {"[[dataset]]\npath = 'x'\n",
+            "sweep.toml:10:1: the name '' of [[dataset]] cannot name a file; set 'name' to one "
+            "that "
+            "is not empty, does not begin with a dot and holds no '/'."},
+           {"[[dataset]]\nname = 'x'\nmax_new_tokens = 0\n",
+            "sweep.toml:12:1: max_new_tokens in [[dataset]] is 0; an integer of 1 or more is "
+            "needed."},
+           {"[[method]]\nname = 'baseline'\n",
+            "sweep.toml:10:1: [[method]] 'baseline' is there already, at sweep.toml:8:1; leave one "
+            "out."},
+           {"[[method]]\nname = 'kvcomm'\nratio = [0.5, 0.50]\n",
+            "sweep.toml:10:1: [[method]] 'kvcomm(ratio=0.5)' is there already, at sweep.toml:10:1; "
+            "leave one out."}}) {
+    EXPECT_EQ(refusal(kSmall + added), sentence);
+  }
+}
+
+TEST_F(ConfigTest, WrongSetsAndFlagsAreRefused) {
+  for (const auto& [set, sentence] : std::vector<Refusal>{
+           {"run.limt=5", "--set run.limt: [run] has no key 'limt'. Did you mean 'limit'?"},
+           {"run.limit=five",
+            "--set run.limit: limit in [run] is 'five'; an integer of 0 or more is needed."},
+           {"rum.limit=5", "--set rum.limit: there is no table 'rum'. Did you mean 'run'?"},
+           {"limit=5",
+            "--set limit=5: write it as run.key=value, paths.key=value, pair.NAME.key=value, "
+            "dataset.NAME.key=value or method.NAME.key=value."},
+           {"run.limit",
+            "--set run.limit: write it as run.key=value, paths.key=value, pair.NAME.key=value, "
+            "dataset.NAME.key=value or method.NAME.key=value."},
+           {"run.a.limit=5", "--set run.a.limit: write it as run.key=value."},
+           {"pair.alpha=1", "--set pair.alpha: write it as pair.NAME.key=value."},
+           {"pair.smal.alpha=1",
+            "--set pair.smal.alpha: there is no pair 'smal'. Did you mean "
+            "'small'?"},
+           {"dataset.other.limit=1",
+            "--set dataset.other.limit: there is no dataset 'other'. Of that sort there are "
+            "countries."},
+           {"method.skyline.limit=1",
+            "--set method.skyline.limit: there is no method 'skyline'. Of that sort there are "
+            "baseline."},
+           {"method.kvcomm(ratio=0.5).mu=1",
+            "--set method.kvcomm(ratio=0.5).mu: there is no method 'kvcomm(ratio=0.5)'. Of that "
+            "sort "
+            "there are baseline."}}) {
+    EXPECT_EQ(refusal(kSmall, {set}), sentence);
+  }
+  EXPECT_EQ(refusal(kSmall, {}, {.limit = -1}),
+            "--limit: limit in [run] is -1; an integer of 0 or more is needed.");
+}
+
+TEST_F(ConfigTest, AllErrorsAreListedAtOnce) {
+  EXPECT_EQ(
+      refusal("[run]\nlimt = 1\nbatch = 0\n" + kSmall + "[[method]]\nname = 'nld'\n",
+              {"paths.dta=x"}),
+      "The configuration has 4 errors:\n"
+      "  sweep.toml:3:1: batch in [run] is 0; an integer of 1 or more is needed.\n"
+      "  sweep.toml:2:1: [run] has no key 'limt'. Did you mean 'limit'?\n"
+      "  --set paths.dta: [paths] has no key 'dta'. Did you mean 'data'?\n"
+      "  sweep.toml:14:1: there is no method 'nld'. The methods are baseline, skyline, kvcomm, "
+      "random, contiguous.");
+}
+
+}  // namespace
+}  // namespace kvcomm::testing

@@ -1,0 +1,281 @@
+// What a configuration means: defaults, labels, arrays, precedence, --set, printing.
+#include "tests/sweep/config_fixture.h"
+
+namespace kvcomm::testing {
+namespace {
+
+namespace fs = std::filesystem;
+std::string method(const std::string& lines) { return "[[method]]\n" + lines + "\n"; }
+using Labels = std::vector<std::string>;
+
+TEST_F(ConfigTest, EveryKeyOfRunAndPathsHasItsDefault) {
+  const Config config = load(kSmall);
+  EXPECT_EQ(config.run.name, "sweep");
+  EXPECT_EQ(config.run.output, "results/sweep");
+  EXPECT_EQ(to_text(config.run.fidelity), "paper");
+  EXPECT_EQ(to_text(config.run.dtype), "bfloat16");
+  EXPECT_EQ(to_text(config.run.device), "auto");
+  EXPECT_EQ(to_text(config.run.transport), "auto");
+  EXPECT_EQ(config.run.limit, 0);
+  EXPECT_EQ(config.run.batch, 8);
+  EXPECT_EQ(config.run.batch_tokens, 65536);
+  EXPECT_EQ(config.run.seed, 42);
+  EXPECT_EQ(config.run.max_input_tokens, 64000);
+  EXPECT_EQ(config.run.threads, 0);
+  EXPECT_EQ(config.run.timeout_s, 600);
+  EXPECT_EQ(config.run.date, "2024-07-26");
+  EXPECT_EQ(to_text(config.run.placement), "pack");
+  EXPECT_EQ(config.paths.models, "models");
+  EXPECT_EQ(config.paths.data, "data");
+  EXPECT_EQ(config.paths.prompts, "");
+  EXPECT_EQ(config.pairs[0].alpha, std::nullopt);
+  EXPECT_EQ(config.datasets[0].path, "");
+  EXPECT_EQ(config.datasets[0].limit, std::nullopt);
+  EXPECT_EQ(config.datasets[0].max_new_tokens, std::nullopt);
+}
+
+TEST_F(ConfigTest, EveryKeyIsRead) {
+  const Config config = load(R"(
+[run]
+name = "mine"
+output = "out"
+fidelity = "release"
+dtype = "float32"
+device = "cpu"
+transport = "mpi"
+limit = 3
+batch = 2
+batch_tokens = 100
+seed = 7
+max_input_tokens = 10
+threads = 4
+timeout_s = 1.5
+date = 2025-02-28
+placement = "spread"
+[paths]
+models = "m"
+data = "d"
+prompts = "p.toml"
+[[pair]]
+name = "first"
+sender = "a"
+receiver = "b"
+alpha = 0
+mu = 0.25
+sigma = 3
+[[dataset]]
+name = "countries"
+path = "c.jsonl"
+limit = 4
+max_new_tokens = 5
+[[method]]
+name = "skyline"
+model = "sender"
+limit = 6
+)");
+  EXPECT_EQ(config.run.name, "mine");
+  EXPECT_EQ(config.run.output, "out");
+  EXPECT_EQ(config.run.fidelity, FidelityChoice::kRelease);
+  EXPECT_EQ(config.run.dtype, DtypeChoice::kFloat32);
+  EXPECT_EQ(config.run.device, DeviceChoice::kCpu);
+  EXPECT_EQ(config.run.transport, TransportChoice::kMpi);
+  EXPECT_EQ(config.run.limit, 3);
+  EXPECT_EQ(config.run.batch, 2);
+  EXPECT_EQ(config.run.batch_tokens, 100);
+  EXPECT_EQ(config.run.seed, 7);
+  EXPECT_EQ(config.run.max_input_tokens, 10);
+  EXPECT_EQ(config.run.threads, 4);
+  EXPECT_EQ(config.run.timeout_s, 1.5);
+  EXPECT_EQ(config.run.date, "2025-02-28");
+  EXPECT_EQ(config.run.placement, Placement::kSpread);
+  EXPECT_EQ(config.paths.models, "m");
+  EXPECT_EQ(config.paths.data, "d");
+  EXPECT_EQ(config.paths.prompts, "p.toml");
+  EXPECT_EQ(config.pairs[0].name, "first");
+  EXPECT_EQ(config.pairs[0].sender, "a");
+  EXPECT_EQ(config.pairs[0].receiver, "b");
+  EXPECT_EQ(config.pairs[0].alpha, 0.0);
+  EXPECT_EQ(config.pairs[0].mu, 0.25);
+  EXPECT_EQ(config.pairs[0].sigma, 3.0);
+  EXPECT_EQ(config.datasets[0].path, "c.jsonl");
+  EXPECT_EQ(config.datasets[0].limit, 4);
+  EXPECT_EQ(config.datasets[0].max_new_tokens, 5);
+  EXPECT_EQ(config.methods[0].resolved["model"], "sender");
+  EXPECT_EQ(config.methods[0].limit, 6);
+}
+
+TEST_F(ConfigTest, MethodsResolveToEveryParameter) {
+  const Config config =
+      load(kSmall + method("name = 'kvcomm'") + method("name = 'random'\nratio = 1") +
+           method("name = 'kvcomm'\nlayers = [3, 0]"));
+  EXPECT_EQ(config.methods[0].resolved.dump(), R"({"model":"receiver"})");
+  EXPECT_EQ(
+      config.methods[1].resolved.dump(),
+      R"({"ratio":0.5,"alpha":1.0,"mu":0.5,"sigma":10.0,"calibration_samples":1,"layers":null})");
+  EXPECT_EQ(config.methods[2].resolved.dump(), R"({"ratio":1.0,"seed":42})");
+  EXPECT_EQ(config.methods[3].resolved["ratio"], nullptr);
+  EXPECT_EQ(config.methods[3].resolved["layers"].dump(), "[0,3]");
+  EXPECT_EQ(load(kSmall + method("name = 'random'"), {"run.seed=7"}).methods[1].resolved["seed"],
+            7);
+}
+
+TEST_F(ConfigTest, LabelsShowWhatWasSetInTheTablesOrder) {
+  EXPECT_EQ(labels(method("alpha = 0.80\nratio = 0.5\nname = 'kvcomm'")),
+            Labels{"kvcomm(ratio=0.5, alpha=0.8)"});
+  EXPECT_EQ(labels(method("name = 'kvcomm'\nlayers = [5, 0, 3]\nsigma = 1e1")),
+            Labels{"kvcomm(sigma=10, layers=[0,3,5])"});
+  EXPECT_EQ(labels(method("name = 'contiguous'\nto = 9\nfrom = 0")),
+            Labels{"contiguous(from=0, to=9)"});
+  EXPECT_EQ(labels(method("name = 'skyline'\nmodel = 'sender'\nlimit = 3")),
+            Labels{"skyline(model=sender)"});
+  const nlohmann::ordered_json disordered{{"alpha", 0.8}, {"ratio", 0.5}};
+  EXPECT_EQ(make_method_spec(*find_method_kind("kvcomm"), disordered, 0).label(),
+            "kvcomm(ratio=0.5, alpha=0.8)");
+}
+
+TEST_F(ConfigTest, ArraysGiveOneCellPerValueFirstParameterSlowest) {
+  EXPECT_EQ(labels(method("name = 'kvcomm'\nalpha = [0, 0.5]\nratio = [0.3, 1]")),
+            (Labels{"kvcomm(ratio=0.3, alpha=0)", "kvcomm(ratio=0.3, alpha=0.5)",
+                    "kvcomm(ratio=1, alpha=0)", "kvcomm(ratio=1, alpha=0.5)"}));
+  EXPECT_EQ(labels(method("name = 'random'\nratio = 0.5\nseed = [0, 1, 2]\nlimit = 9")),
+            (Labels{"random(ratio=0.5, seed=0)", "random(ratio=0.5, seed=1)",
+                    "random(ratio=0.5, seed=2)"}));
+  EXPECT_EQ(labels(method("name = 'kvcomm'\nlayers = [[0, 1], [2]]")),
+            (Labels{"kvcomm(layers=[0,1])", "kvcomm(layers=[2])"}));
+  EXPECT_EQ(load(kSmall + method("name = 'random'\nseed = [0, 1]\nlimit = 9")).methods[2].limit, 9);
+}
+
+TEST_F(ConfigTest, PairsAreNamedAfterTheirModels) {
+  const auto name = [&](const std::string& sender, const std::string& receiver) {
+    return load(kSmall,
+                {"pair.small.sender=" + sender,
+                 "pair." + sender.substr(sender.rfind('/') + 1) + "--small.receiver=" + receiver})
+        .pairs[0]
+        .name;
+  };
+  EXPECT_EQ(load(kSmall).pairs[0].name, "small");
+  EXPECT_EQ(name("org/fine", "org/base"), "fine--base");
+  EXPECT_EQ(name("org/fine", "./models/base/"), "fine--base");
+}
+
+TEST_F(ConfigTest, APairOverridesParametersButNotLabels) {
+  const Config config =
+      load(kSmall + method("name = 'kvcomm'\nalpha = 0.8") + method("name = 'random'"),
+           {"pair.small.alpha=0.25", "pair.small.sigma=3"});
+  const MethodSpec kvcomm = for_pair(config.methods[1], config.pairs[0]);
+  EXPECT_EQ(kvcomm.label(), "kvcomm(alpha=0.8)");
+  EXPECT_EQ(kvcomm.resolved["alpha"], 0.25);
+  EXPECT_EQ(kvcomm.resolved["mu"], 0.5);
+  EXPECT_EQ(kvcomm.resolved["sigma"], 3.0);
+  EXPECT_EQ(for_pair(config.methods[2], config.pairs[0]).resolved, config.methods[2].resolved);
+}
+
+TEST_F(ConfigTest, TheMostSpecialLimitHolds) {
+  Config config = load(kSmall, {"run.limit=3"});
+  const auto limit = [&] { return sample_limit(config, config.datasets[0], config.methods[0]); };
+  EXPECT_EQ(limit(), 3);
+  config = load(kSmall, {"run.limit=3", "dataset.countries.limit=0"});
+  EXPECT_EQ(limit(), 0);
+  config = load(kSmall, {"dataset.countries.limit=4", "method.baseline.limit=5"});
+  EXPECT_EQ(limit(), 5);
+  config = load(kSmall, {"dataset.countries.limit=4", "method.baseline.limit=5"}, {.limit = 2});
+  EXPECT_EQ(limit(), 2);
+}
+
+// ---- precedence, --set, --pair
+TEST_F(ConfigTest, FlagsGoBeforeSetsBeforeTheFile) {
+  const std::string toml = "[run]\nlimit = 1\noutput = 'a'\n" + kSmall;
+  EXPECT_EQ(load(toml).run.limit, 1);
+  EXPECT_EQ(load(toml, {"run.limit=2"}).run.limit, 2);
+  EXPECT_EQ(load(toml, {"run.limit=2", "run.limit=3"}).run.limit, 3);
+  const Config config = load(toml, {"run.limit=2", "run.output=b"}, {.output = "c", .limit = 4});
+  EXPECT_EQ(config.run.limit, 4);
+  EXPECT_EQ(config.run.output, "c");
+}
+
+TEST_F(ConfigTest, SetTakesTomlOrBareWords) {
+  const auto run = [&](const std::string& set) { return load(kSmall, {set}).run; };
+  EXPECT_EQ(run("run.dtype=float32").dtype, DtypeChoice::kFloat32);
+  EXPECT_EQ(run("run.dtype=\"float32\"").dtype, DtypeChoice::kFloat32);
+  EXPECT_EQ(run("run.output=/tmp/a b=c.d").output, "/tmp/a b=c.d");
+  EXPECT_EQ(run("run.timeout_s=1e3").timeout_s, 1000);
+  EXPECT_EQ(run("run.output=1\nlimit = 3").output, "1\nlimit = 3");
+}
+
+TEST_F(ConfigTest, SetReachesPairsDatasetsAndMethods) {
+  EXPECT_EQ(load(kSmall, {"paths.models=/m"}).paths.models, "/m");
+  EXPECT_EQ(load(kSmall, {"dataset.countries.path=x.jsonl"}).datasets[0].path, "x.jsonl");
+  EXPECT_EQ(load(kSmall, {"pair.small.name=new", "pair.new.mu=1"}).pairs[0].mu, 1.0);
+  const std::string two = method("name = 'kvcomm'\nratio = [0.3, 0.5]");
+  EXPECT_EQ(labels(two, {"method.kvcomm.alpha=[0, 1]", "method.kvcomm.ratio=0.7"}),
+            (Labels{"kvcomm(ratio=0.7, alpha=0)", "kvcomm(ratio=0.7, alpha=1)"}));
+  EXPECT_EQ(labels(two, {"method.kvcomm(ratio=0.5).sigma=4",
+                         "method.kvcomm(ratio=0.5, sigma=4).mu=[0, 1]"}),
+            (Labels{"kvcomm(ratio=0.3)", "kvcomm(ratio=0.5, mu=0, sigma=4)",
+                    "kvcomm(ratio=0.5, mu=1, sigma=4)"}));
+}
+
+TEST_F(ConfigTest, PairIsChosenByNameOrNumberFromZero) {
+  const std::string toml = kSmall + "[[pair]]\nname = 'second'\nsender = 'a'\nreceiver = 'b'\n";
+  EXPECT_EQ(load(toml).pairs.size(), 2);
+  EXPECT_EQ(load(toml, {}, {.pair = "0"}).pairs.at(0).name, "small");
+  EXPECT_EQ(load(toml, {}, {.pair = "1"}).pairs.at(0).name, "second");
+  EXPECT_EQ(load(toml, {}, {.pair = "second"}).pairs.size(), 1);
+  EXPECT_EQ(
+      refusal(toml, {}, {.pair = "2"}),
+      "--pair 2: there is no such pair; numbers go from 0 to 1. The names are small, second.");
+  EXPECT_EQ(refusal(toml, {}, {.pair = "secnd"}),
+            "--pair secnd: there is no such pair; numbers go from 0 to 1. Did you mean 'second'?");
+}
+
+// ---- showing
+TEST_F(ConfigTest, ShownConfigurationsReadBackAsTheSame) {
+  const std::string toml =
+      kSmall + "[[pair]]\nsender = 'a'\nreceiver = 'b'\nalpha = 1e-5\nmu = 1e17\n" +
+      method("name = 'kvcomm'\nratio = [0.3, 1]\nsigma = 1e20\nlimit = 4") +
+      method("name = 'kvcomm'\nlayers = [[0, 2], [1]]") + method("name = 'random'\nseed = [0, 1]") +
+      method("name = 'random'") + method("name = 'contiguous'\nfrom = 1\nto = 2") +
+      method("name = 'skyline'\nmodel = 'sender'") +
+      "[paths]\ndata = \"a \\\"b\\\" \\\\ # \\u007f \\t \\u00e9\"\n";
+  const Config config =
+      load(toml, {"run.seed=9", "run.date=2025-01-31"}, {.output = "o", .limit = 4});
+  for (const std::string& shown : {show_config(config), config_toml(config)}) {
+    const Config again = load(shown);
+    EXPECT_EQ(config_toml(again), config_toml(config));
+    EXPECT_EQ(again.paths.data, config.paths.data);
+    EXPECT_EQ(again.pairs[1].mu, 1e17);
+    ASSERT_EQ(again.methods.size(), config.methods.size());
+    for (size_t i = 0; i < again.methods.size(); ++i) {
+      EXPECT_EQ(again.methods[i].label(), config.methods[i].label());
+      EXPECT_EQ(again.methods[i].resolved, config.methods[i].resolved);
+      EXPECT_EQ(again.methods[i].limit, config.methods[i].limit);
+    }
+  }
+}
+
+TEST_F(ConfigTest, EachShownValueHasItsSource) {
+  const std::string toml = "[run]\nbatch = 4\n" + kSmall +
+                           "[[pair]]\nsender = 'a'\nreceiver = 'b'\nalpha = 0.5\n" +
+                           method("name = 'random'\nratio = 0.5");
+  const std::string shown =
+      show_config(load(toml, {"run.seed=9"}, {.output = "o", .pair = "1", .limit = 4}));
+  const auto source = [&](const std::string& setting) {
+    const size_t at = shown.find("\n" + setting + " ");
+    if (at == std::string::npos) return "no " + setting + " in\n" + shown;
+    const std::string line = shown.substr(at + 1, shown.find('\n', at + 1) - at - 1);
+    return fs::path(line.substr(line.rfind("  # ") + 4)).filename().string();
+  };
+  EXPECT_EQ(source("batch = 4"), "sweep.toml:2:1");
+  EXPECT_EQ(source("batch_tokens = 65536"), "default");
+  EXPECT_EQ(source("name = \"sweep\""), "default");
+  EXPECT_EQ(source("seed = 9"), "--set run.seed");
+  EXPECT_EQ(source("limit = 4"), "--limit");
+  EXPECT_EQ(source("output = \"o\""), "--output");
+  EXPECT_EQ(source("alpha = 0.5"), "sweep.toml:15:1");
+  EXPECT_EQ(source("ratio = 0.5"), "sweep.toml:18:1");
+  EXPECT_EQ(source("# seed = 9"), "run.seed");
+  EXPECT_EQ(source("# model = \"receiver\""), "default");
+}
+
+}  // namespace
+}  // namespace kvcomm::testing
