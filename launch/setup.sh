@@ -1,0 +1,156 @@
+#!/usr/bin/env bash
+# Set-up from nothing: packages, virtual environment, minja's headers, demo model, build.
+#   launch/setup.sh [TARGET]     builds TARGET (default: all); the program is build/kvcomm
+# Each step is skipped where it is done. KVCOMM_GPU=yes|no overrides the search for a GPU.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+cd "$root"
+
+readonly venv=.venv python=${PYTHON:-python3}
+
+# ---- Debian packages
+
+# Prints the packages whose command, header or file is not found, whoever installed it.
+missing_packages() {
+  missing_commands
+  missing_headers
+  "$python" -c 'import venv, ensurepip' 2>/dev/null || echo python3-venv
+  [[ -e /usr/share/wordnet/index.noun ]] || echo wordnet-base
+}
+
+missing_commands() {
+  local pair
+  for pair in g++:g++ cmake:cmake ninja:ninja-build pkg-config:pkg-config mpirun:openmpi-bin \
+    mpicc:libopenmpi-dev h5cc:libhdf5-dev; do
+    command -v "${pair%%:*}" >/dev/null || echo "${pair##*:}"
+  done
+}
+
+missing_headers() {
+  local pair preprocess=(g++ -E -P -x c++ -)
+  command -v g++ >/dev/null || preprocess=(grep -v '^#') # no compiler: none is found
+  for pair in CLI/CLI.hpp:libcli11-dev fmt/format.h:libfmt-dev gtest/gtest.h:libgtest-dev \
+    nlohmann/json.hpp:nlohmann-json3-dev pcre2.h:libpcre2-dev spdlog/spdlog.h:libspdlog-dev \
+    toml++/toml.h:libtomlplusplus-dev utf8proc.h:libutf8proc-dev xxhash.h:libxxhash-dev; do
+    printf '#if !__has_include(<%s>)\n%s\n#endif\n' "${pair%%:*}" "${pair##*:}"
+  done | "${preprocess[@]}"
+}
+
+install_packages() {
+  local missing
+  missing=$(missing_packages | xargs)
+  [[ $missing ]] || return 0
+  say "installing Debian packages (1 to 3 minutes): $missing"
+  # shellcheck disable=SC2086  # a list
+  if apt_install $missing; then missing=$(missing_packages | xargs); fi
+  [[ -z $missing ]] ||
+    die "$exit_environment" "needed, and could not be installed here (Debian's names): $missing"
+}
+
+apt_install() {
+  local as_root=()
+  ((EUID == 0)) || as_root=(sudo)
+  command -v apt-get >/dev/null || return
+  "${as_root[@]}" apt-get update -q >&2 || return
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -qy --no-install-recommends "$@" >&2
+}
+
+check_python() {
+  "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    die "$exit_environment" "Python 3.11 is needed, '$python' is $("$python" --version 2>&1)." \
+      "Set PYTHON to another interpreter."
+}
+
+# ---- virtual environment
+
+pip() { "$venv/bin/python" -m pip --quiet --disable-pip-version-check "$@"; }
+
+requirement_files() {
+  echo launch/requirements.txt
+  if has_gpu; then echo launch/requirements-cuda.txt; fi
+}
+
+install_venv() {
+  local -a files
+  mapfile -t files < <(requirement_files)
+  local stamp=$venv/.requirements.sha256
+  [[ $(cat "$stamp" 2>/dev/null) == "$(sha256sum "${files[@]}")" ]] && return
+  say "installing libtorch and Python packages into $venv (2 to 5 minutes, longer for a GPU)"
+  "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear "$venv"
+  pip install --no-deps "${files[@]/#/--requirement=}"
+  sha256sum "${files[@]}" >"$stamp"
+}
+
+# ---- minja
+
+# The headers go to third_party/minja/minja, beside the licence of the package that carries them.
+# pip checks the archive's hash and asks the package for its metadata, but builds nothing.
+install_minja() {
+  local target=third_party/minja work
+  cmp -s launch/minja.txt "$target/minja.txt" && return
+  say "fetching minja's headers (50 MB, 10 s)"
+  mkdir -p third_party
+  rm -rf third_party/.minja.* # of a set-up that was interrupted
+  work=$(mktemp -d third_party/.minja.XXXXXX)
+  pip download --no-deps --no-binary llama-cpp-python --dest "$work" --requirement launch/minja.txt
+  tar -xzf "$work"/*.tar.gz -C "$work" --strip-components=3 --wildcards \
+    '*/vendor/llama.cpp/LICENSE' '*/vendor/llama.cpp/vendor/minja/*'
+  mkdir -p "$work/made"
+  mv "$work/vendor/minja" "$work/made/minja"
+  mv "$work/LICENSE" "$work/made/LICENSE-llama.cpp"
+  cp launch/minja.txt "$work/made/"
+  rm -rf "$target"
+  mv "$work/made" "$target"
+  rm -rf "$work"
+}
+
+# ---- build
+
+# One job per 2 GiB of free memory at most: libtorch's headers are large.
+build_jobs() {
+  local cores free_kib
+  cores=$(nproc)
+  free_kib=$(awk '/^MemAvailable/ {print $2}' /proc/meminfo)
+  local by_memory=$((free_kib / (2 * 1024 * 1024) + 1))
+  echo $((by_memory < cores ? by_memory : cores))
+}
+
+# Configures when the preset, the presets' file or the environment is another than the last time;
+# a change in a CMakeLists.txt is the build's own to see.
+configure() {
+  local preset=$1 stamp=build/.configured now
+  now="$preset $(cat CMakePresets.json "$venv/.requirements.sha256" | sha256sum)"
+  [[ -f build/build.ninja && $(cat "$stamp" 2>/dev/null) == "$now" ]] && return
+  say "configuring the build ($preset)"
+  cmake --preset "$preset" >&2
+  echo "$now" >"$stamp"
+}
+
+build() {
+  local preset=$1 target=$2 jobs
+  jobs=$(build_jobs)
+  [[ -x build/kvcomm ]] || say "building with $jobs jobs (2 to 10 minutes)"
+  cmake --build --preset "$preset" --target "$target" -j "$jobs" >&2
+}
+
+main() {
+  local preset
+  preset=$(build_preset)
+  install_packages
+  check_python
+  install_venv
+  install_minja
+  "$venv/bin/python" launch/make_demo_model.py
+  configure "$preset"
+  build "$preset" "${1:-all}"
+}
+
+# One set-up at a time in this folder: a second one waits, then finds all done.
+mkdir -p .cache
+exec 9>.cache/setup.lock
+flock --nonblock 9 || {
+  say "waiting for another set-up in this folder"
+  flock 9
+}
+main "$@"
