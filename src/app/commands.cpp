@@ -32,12 +32,12 @@ Exit run_command(const SweepArguments& arguments) {
     print(show_config(configure(arguments)));
     return Exit::kOk;
   }
+  catch_stop_signals();  // first: a start can take long, and a stop then is resumable too
   int argc = 0;
   char** argv = nullptr;
   const MpiEnv mpi(argc, argv);
   Communicator world = Communicator::world();
   start_log(world.size() == 1 ? -1 : world.rank());
-  catch_stop_signals();
   return run_sweep(
       world, [&] { return configure(arguments); }, arguments.argv,
       [](const Results& results) { print(results_table(results)); });

@@ -16,8 +16,9 @@ void Batch::begin(const Turn& turn) {
 
 const std::vector<std::vector<int64_t>>& Batch::context_ids() {
   if (context_ids_.empty()) {
-    for (const Sample* sample : samples_)
-      context_ids_.push_back(prompter_.sender(*sample, sender_));
+    std::vector<std::vector<int64_t>> ids;  // all or none: a prompt that is too long throws
+    for (const Sample* sample : samples_) ids.push_back(prompter_.sender(*sample, sender_));
+    context_ids_ = std::move(ids);
   }
   return context_ids_;
 }

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "model/attention.h"
+#include "model/decode_attention.h"
 #include "model/weights.h"
 
 namespace kvcomm {
@@ -33,8 +34,9 @@ struct Decoder::Layer {
   at::Tensor forward(const at::Tensor& x, const Pass& pass, const Prepared& prepared) const;
   at::Tensor attention(const at::Tensor& x, const Pass& pass, const Prepared& prepared) const;
   at::Tensor mlp(const at::Tensor& x) const;
-  Merged attend_sequence(const at::Tensor& q, const LayerKv& own, const Sequence& sequence,
-                         bool decoding) const;
+  at::Tensor attend_prompt(const at::Tensor& q, const LayerKv& fresh, const Pass& pass) const;
+  at::Tensor attend_one_token(const at::Tensor& q, const Pass& pass) const;
+  Merged attend_segments(const at::Tensor& q, const LayerKv& own, const Sequence& sequence) const;
 
   const ModelConfig* config;
   int64_t index;
@@ -77,9 +79,9 @@ at::Tensor Decoder::Layer::mlp(const at::Tensor& x) const {
   return at::linear(at::silu(gate_up.narrow(1, 0, n)).mul_(gate_up.narrow(1, n, n)), down_proj);
 }
 
-Merged Decoder::Layer::attend_sequence(const at::Tensor& q, const LayerKv& own,
-                                       const Sequence& sequence, bool decoding) const {
-  const Partial own_part = attend(q, own, decoding ? Mask::kNone : Mask::kCausal);
+Merged Decoder::Layer::attend_segments(const at::Tensor& q, const LayerKv& own,
+                                       const Sequence& sequence) const {
+  const Partial own_part = attend(q, own, Mask::kCausal);
   std::vector<Partial> contexts;
   for (const Past& past : sequence.past) {
     const LayerKv kv = past.layer(index);
@@ -109,24 +111,54 @@ at::Tensor Decoder::Layer::attention(const at::Tensor& x, const Pass& pass,
                       qkv.narrow(1, heads + kv_heads, kv_heads).contiguous()};
   if (pass.cache != nullptr) pass.cache->append(index, fresh, prepared.cache_rows);
 
+  const at::Tensor out =
+      prepared.decoding ? attend_one_token(q, pass) : attend_prompt(q, fresh, pass);
+  if (pass.observer != nullptr && pass.observer->after_layer)
+    pass.observer->after_layer(index, fresh);
+  return at::linear(out.reshape({tokens, heads * config->head_dim}), o_proj);
+}
+
+// Prefill: sequence by sequence, own tokens causally, contexts whole.
+at::Tensor Decoder::Layer::attend_prompt(const at::Tensor& q, const LayerKv& fresh,
+                                         const Pass& pass) const {
   std::vector<at::Tensor> outs, shares;
   int64_t begin = 0;
   for (const Sequence& sequence : pass.sequences) {
-    const LayerKv own = prepared.decoding ? pass.cache->own(index, sequence.slot,
-                                                            pass.cache->length(sequence.slot) + 1)
-                                          : LayerKv{fresh.k.narrow(0, begin, sequence.tokens),
-                                                    fresh.v.narrow(0, begin, sequence.tokens)};
-    const Merged merged =
-        attend_sequence(q.narrow(0, begin, sequence.tokens), own, sequence, prepared.decoding);
-    outs.push_back(merged.out.view({sequence.tokens, heads * config->head_dim}));
+    const LayerKv own{fresh.k.narrow(0, begin, sequence.tokens),
+                      fresh.v.narrow(0, begin, sequence.tokens)};
+    const Merged merged = attend_segments(q.narrow(0, begin, sequence.tokens), own, sequence);
+    outs.push_back(merged.out);
     shares.push_back(merged.context_share);
     begin += sequence.tokens;
   }
-  if (pass.observer != nullptr) {
-    if (pass.observer->after_layer) pass.observer->after_layer(index, fresh);
-    if (pass.observer->context_share) pass.observer->context_share(index, at::cat(shares));
+  if (pass.observer != nullptr && pass.observer->context_share) {
+    pass.observer->context_share(index, at::cat(shares));
   }
-  return at::linear(outs.size() == 1 ? outs.front() : at::cat(outs), o_proj);
+  return outs.size() == 1 ? outs.front() : at::cat(outs);
+}
+
+// A decoding step: each sequence's one token sees all its segments.
+at::Tensor Decoder::Layer::attend_one_token(const at::Tensor& q, const Pass& pass) const {
+  Segments segments;
+  for (const Sequence& sequence : pass.sequences) {
+    std::vector<LayerKv>& seen = segments.emplace_back();
+    for (const Past& past : sequence.past) {
+      const LayerKv kv = past.layer(index);
+      if (kv.present()) seen.push_back(kv);
+    }
+    seen.push_back(pass.cache->own(index, sequence.slot, pass.cache->length(sequence.slot) + 1));
+  }
+  if (q.is_cpu()) return decode_attention(q, segments);
+  std::vector<at::Tensor> outs;
+  for (size_t i = 0; i < segments.size(); ++i) {
+    std::vector<Partial> parts;
+    for (const LayerKv& kv : segments[i]) {
+      parts.push_back(attend(q.narrow(0, static_cast<int64_t>(i), 1), kv, Mask::kNone));
+    }
+    const std::span<const Partial> contexts(parts.begin(), parts.end() - 1);
+    outs.push_back(contexts.empty() ? parts.back().out : merge(contexts, parts.back()).out);
+  }
+  return at::cat(outs);
 }
 
 Decoder::Decoder(const std::filesystem::path& folder, at::ScalarType dtype, at::Device device)

@@ -39,23 +39,9 @@ at::Tensor last_rows(const at::Tensor& x, std::span<const Sequence> sequences) {
   return x.index_select(0, at::tensor(rows, at::kLong).to(x.device()));
 }
 
-struct Choice {
-  std::vector<int64_t> ids;
-  std::vector<float> margins;
-};
-
-Choice greedy(const at::Tensor& logits) {
-  const auto [values, ids] = logits.to(at::kFloat).topk(std::min<int64_t>(2, logits.size(1)), 1);
-  // topk does not say which of two equal logits comes first; argmax takes the lowest id.
-  const at::Tensor best = logits.argmax(1).to(at::kCPU);
-  const at::Tensor margin =
-      (values.select(1, 0) - values.select(1, values.size(1) - 1)).to(at::kCPU);
-  Choice choice;
-  for (int64_t i = 0; i < best.size(0); ++i) {
-    choice.ids.push_back(best.const_data_ptr<int64_t>()[i]);
-    choice.margins.push_back(margin.contiguous().const_data_ptr<float>()[i]);
-  }
-  return choice;
+std::vector<int64_t> greedy(const at::Tensor& logits) {
+  const at::Tensor best = logits.to(at::kFloat).argmax(1).to(at::kCPU);
+  return {best.const_data_ptr<int64_t>(), best.const_data_ptr<int64_t>() + best.numel()};
 }
 
 // Keeps ids and who goes on; the batch shrinks as answers end.
@@ -67,15 +53,14 @@ class Decodes {
   }
 
   // Takes one new id for each active sequence and drops those that have ended.
-  void take(const Choice& choice) {
+  void take(const std::vector<int64_t>& ids) {
     std::vector<Sequence> going_on;
     for (size_t i = 0; i < active_.size(); ++i) {
       const auto slot = static_cast<size_t>(active_[i].slot);
       const Decoding& decoding = requests_[slot].decoding;
       Answer& answer = answers_[slot];
-      answer.ids.push_back(choice.ids[i]);
-      answer.margins.push_back(choice.margins[i]);
-      const bool ended = std::ranges::find(decoding.eos, choice.ids[i]) != decoding.eos.end();
+      answer.ids.push_back(ids[i]);
+      const bool ended = std::ranges::find(decoding.eos, ids[i]) != decoding.eos.end();
       const bool full = static_cast<int64_t>(answer.ids.size()) >= decoding.max_new_tokens;
       if (!ended && !full) going_on.push_back(active_[i]);
     }

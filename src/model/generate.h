@@ -25,10 +25,8 @@ struct Request {
 
 struct Answer {
   std::vector<int64_t> ids;  // generated, an ending eos included
-  // Gaps between the two best logits, one a generated id: how near each choice was to another.
-  std::vector<float> margins;
-  Seconds prefill_s = 0;  // its share of the batch's prefill, by tokens
-  Seconds decode_s = 0;   // its share of the batch's decoding, by generated tokens
+  Seconds prefill_s = 0;     // its share of the batch's prefill, by tokens
+  Seconds decode_s = 0;      // its share of the batch's decoding, by generated tokens
 };
 
 // Answers all requests as one batch. Greedy: of equal logits the lowest id wins. Layers that one

@@ -171,7 +171,7 @@ std::string weights_fingerprint(const fs::path& folder) {
     block.resize(std::fread(block.data(), 1, header_bytes, in));
     parts += fmt::format("{} {} {}", name, size, block);
     for (size_t i = 0; i < kBlocks; ++i) {
-      const size_t begin = size <= kBlockBytes ? 0 : (size - kBlockBytes) / (kBlocks - 1) * i;
+      const size_t begin = size <= kBlockBytes ? 0 : (size - kBlockBytes) * i / (kBlocks - 1);
       block.resize(kBlockBytes);
       std::fseek(in, static_cast<long>(begin), SEEK_SET);
       block.resize(std::fread(block.data(), 1, kBlockBytes, in));

@@ -20,7 +20,7 @@
 
 namespace kvcomm {
 
-// Raised with every change that can alter an answer (tests/system/golden_test.cpp fails if the
+// Raised with every change that can alter an answer (tests/system/golden_test.py fails if the
 // answers change and this does not).
 inline constexpr int kAnswersVersion = 1;
 

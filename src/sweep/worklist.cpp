@@ -1,6 +1,8 @@
 #include "sweep/worklist.h"
 
 #include <algorithm>
+#include <set>
+#include <string_view>
 #include <tuple>
 
 #include "base/error.h"
@@ -44,11 +46,14 @@ void Worklist::settle(Group& group) {
   if (ready && !group.drafted) draft(group);
 }
 
+// Of cells that are the same work (equal keys) the first alone: its row is theirs too.
 std::vector<uint32_t> Worklist::missing_cells(const Group& group, uint32_t sample) const {
   std::vector<uint32_t> cells;
+  std::set<std::string_view> keys;
   for (const Cell* cell : group.cells) {
     const bool can_run = !shares_layers(cell->spec) || choices_.contains(cell->id);
-    if (can_run && sample < cell->samples && !stored_.is_done(cell->key, sample)) {
+    if (can_run && sample < cell->samples && !stored_.is_done(cell->key, sample) &&
+        keys.insert(cell->key).second) {
       cells.push_back(cell->id);
     }
   }
@@ -85,11 +90,13 @@ std::vector<uint32_t> Worklist::missing(const Cell& cell) const {
 }
 
 uint64_t Worklist::rows_left() const {
-  uint64_t rows = 0;
+  std::set<std::pair<std::string_view, uint32_t>> rows;
   for (const Group& group : groups_) {
-    for (const Cell* cell : group.cells) rows += missing(*cell).size();
+    for (const Cell* cell : group.cells) {
+      for (const uint32_t sample : missing(*cell)) rows.emplace(cell->key, sample);
+    }
   }
-  return rows;
+  return rows.size();
 }
 
 bool Worklist::finished() const {

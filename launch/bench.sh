@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Samples per second beside plain transformers on this machine's CPU -> results/benchmarks/
+#   launch/bench.sh [--samples 8] [--repeats 3] [--data FOLDER] ...    (--help: all of them)
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+cd "$root"
+
+readonly venv=.venv-bench requirements=launch/bench/requirements.txt
+
+is_complete() {
+  "$venv/bin/python" - "$requirements" 2>/dev/null <<'EOF'
+import sys
+from importlib.metadata import version
+pins = [line.split("==") for line in open(sys.argv[1]).read().split("\n") if "==" in line]
+sys.exit(any(version(name) != pinned for name, pinned in pins))
+EOF
+}
+
+# Apart from .venv: Python's torch and transformers need gigabytes that the program does not.
+install_venv() {
+  is_complete && return
+  say "installing torch and transformers into $venv (5 GB, 3 to 10 minutes)"
+  local pip=("$venv/bin/python" -m pip --quiet --disable-pip-version-check)
+  "${pip[@]}" --version >/dev/null 2>&1 || "${PYTHON:-python3}" -m venv --clear "$venv"
+  "${pip[@]}" install --requirement "$requirements"
+}
+
+launch/setup.sh kvcomm
+install_venv
+say "measuring (6 to 12 minutes on two cores)"
+exec "$venv/bin/python" launch/bench/bench.py "$@"

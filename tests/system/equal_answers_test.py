@@ -1,0 +1,144 @@
+"""The same work gives the same rows, however it is spread over processes and batches; and what a row says
+about bytes is what a reader works out from the model's shape."""
+
+import json
+
+import numpy as np
+
+from support import TABLES, SystemTest, call, main, make_model, rows, tables
+
+LAYERS, KV_HEADS, HEAD_DIM = 4, 2, 8
+# How a message is put together depends on what else is in its batch; nothing else in a row does.
+BATCHING = ("header_bytes",)
+
+
+class EqualAnswers(SystemTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        make_model(cls.folder / "models/org/other", "tiny-llama3-tied")  # as many layers and heads, other weights
+        cls.all = cls().sweep("all", pairs='[[pair]]\nname = "two"\nsender = "org/other"\nreceiver = "org/tiny"\n')
+        outcome = cls.all.run("one")
+        assert outcome.code == 0, outcome
+        cls.reference = rows(cls.all.results("one"))
+
+    def assert_same_rows(self, output, leave_out=BATCHING):
+        wanted = [{k: v for k, v in row.items() if k not in leave_out} for row in self.reference]
+        found = rows(self.all.results(output), leave_out)
+        for one, other in zip(wanted, found):
+            self.assertEqual(one, other)
+        self.assertEqual(len(wanted), len(found))
+
+    def test_answers_tell_contexts_and_methods_apart(self):
+        """Else equal answers would show nothing."""
+        layers = tables(self.all.results("one"))["layers"]
+        sent = layers[layers["selected"] == 1].groupby("method")["layer"].apply(tuple)
+        answers = {}
+        for row in self.reference:
+            answers.setdefault(row["method"], []).append(row["answer"])
+        self.assertEqual(len({tuple(of_method) for of_method in answers.values()}), 4 + len(set(sent)))
+        for method, of_method in answers.items():
+            self.assertGreater(len(set(of_method)), 5, method)
+
+    def test_worlds_of_two_and_four(self):
+        for ranks in (2, 4):
+            with self.subTest(ranks=ranks):
+                self.check(self.all.run(f"world{ranks}", ranks))
+                self.assert_same_rows(f"world{ranks}", leave_out=())
+
+    def test_batches(self):
+        self.check(self.all.run("batch1", sets=["run.batch=1"]))
+        self.assert_same_rows("batch1")
+        self.check(self.all.run("tokens", ranks=2, sets=["run.batch_tokens=150"]))
+        self.assert_same_rows("tokens")
+
+    def test_ends_on_different_nodes(self):
+        self.check(self.all.run("spread", 4, sets=["run.placement=spread"]))
+        self.assert_same_rows("spread", leave_out=())
+        ranks = tables(self.all.results("spread"))["ranks"]
+        self.assertEqual(sorted(zip(ranks["rank"], ranks["lane"], ranks["role"])),
+                         [(0, 0, "sender"), (1, 1, "sender"), (2, 0, "receiver"), (3, 1, "receiver")])
+
+    def test_threads_and_limits_leave_keys_alone(self):
+        """A longer run goes on from a shorter one, whatever else it is given."""
+        self.check(self.all.run("grows", sets=["run.limit=4"]))
+        self.check(self.all.run("grows", ranks=2, sets=["run.threads=2", "run.batch=3"]))
+        self.assert_same_rows("grows")
+        self.assertEqual(self.all.samples_stored("grows"), len(self.reference))
+
+    def check_bytes(self, path, element):
+        frames = tables(path)
+        samples, cells, layers = frames["samples"], frames["cells"], frames["layers"]
+        shares = samples["layers_sent"] > 0
+        self.assertEqual(shares.sum(), 80)
+        formula = 2 * samples["layers_sent"] * samples["context_tokens"] * KV_HEADS * HEAD_DIM * element
+        self.assertTrue((samples["payload_bytes"] == formula).all())
+        self.assertTrue((samples["kv_bytes"] == samples["payload_bytes"]).all())
+        self.assertTrue(((samples["header_bytes"] > 0) == shares).all())
+        for name in ("payload_bytes", "kv_bytes", "header_bytes", "context_tokens", "output_tokens"):
+            sums = samples.groupby("cell")[name].sum().reindex(range(len(cells)), fill_value=0)
+            self.assertEqual(list(cells[name]), list(sums), name)
+        by_layer = layers.groupby("cell")["kv_bytes"].sum().reindex(range(len(cells)), fill_value=0)
+        self.assertEqual(list(cells["kv_bytes"]), list(by_layer))
+        self.assertTrue(((layers["kv_bytes"] > 0) == (layers["selected"] == 1)).all())
+        sent = layers.groupby("cell")["selected"].sum().reindex(range(len(cells)), fill_value=0)
+        self.assertTrue((samples["layers_sent"] == sent[samples["cell"]].to_numpy()).all())
+        calibrated = cells["calibration_key"] != ""
+        self.assertTrue(((cells["calibration_bytes"] > 0) == calibrated).all())
+        context = samples[samples["layers_sent"] > 0].groupby("sample")["context_tokens"].first()
+        for count, method in ((1, "kvcomm(ratio=0.5)"), (3, cells["method"][7])):
+            whole = 2 * LAYERS * int(context[:count].sum()) * KV_HEADS * HEAD_DIM * element
+            self.assertEqual(list(cells[cells["method"] == method]["calibration_bytes"]), [whole])
+        self.assertEqual(len(frames["failures"]), 0)
+
+    def test_bytes_are_the_closed_form(self):
+        self.check_bytes(self.all.results("one"), element=4)
+        self.check(self.all.run("half", ranks=2, sets=["run.dtype=bfloat16"]))
+        self.check_bytes(self.all.results("half"), element=2)
+
+    def test_two_ranks_are_two_processes(self):
+        self.check(self.all.run("ranks", 2))
+        ranks = tables(self.all.results("ranks"))["ranks"]
+        self.assertEqual(list(ranks["rank"]), [0, 1])
+        self.assertEqual(list(ranks["role"]), ["sender", "receiver"])
+        self.assertEqual(list(ranks["transport"]), ["mpi", "mpi"])
+        self.assertEqual(len(set(ranks["pid"])), 2)
+        self.assertTrue((ranks["sender_prefill_s"] > 0).iloc[0])
+        self.assertTrue((ranks["decode_s"] > 0).all())  # baseline(model=sender) is answered by the sender
+
+    def test_tables_are_data_frames(self):
+        frames = tables(self.all.results("one"))
+        self.assertEqual({name: len(frames[name]) for name in TABLES},
+                         {"samples": 120, "cells": 12, "layers": 32, "ranks": 1, "failures": 0, "runs": 1})
+        self.assertEqual(list(frames["cells"]["n"]), [10] * 12)
+        self.assertEqual(list(frames["cells"]["n_failed"]), [0] * 12)
+        self.assertTrue(np.isfinite(frames["cells"]["score"]).all())
+
+    def test_merge_writes_the_same_bytes(self):
+        path = self.all.results("one")
+        before = path.read_bytes()
+        path.unlink()
+        outcome = self.check(call(["merge", self.all.folder / "one"]))
+        self.assertEqual(path.read_bytes(), before)
+        self.assertIn("kvcomm(ratio=0.5)", outcome.out)
+
+    def test_pairs_one_by_one_or_together(self):
+        pairs = ('[[pair]]\nname = "first"\nsender = "org/tiny"\nreceiver = "org/tiny"\n'
+                 '[[pair]]\nname = "second"\nsender = "org/other"\nreceiver = "org/tiny"\nalpha = 0.0\n')
+        sweep = self.sweep("pairs", pairs=pairs)
+        self.check(sweep.run("together", ranks=4))
+        self.check(sweep.run("apart", more=["--pair", "second"]))
+        self.assertEqual(set(tables(sweep.results("apart"))["samples"]["pair"]), {"second"})
+        self.check(sweep.run("apart", more=["--pair", "0"]))
+        self.assertEqual(rows(sweep.results("apart"), ("cell",)), rows(sweep.results("together"), ("cell",)))
+        second = [row for row in rows(sweep.results("together")) if row["pair"] == "second"]
+        plain = [row for row in self.reference if row["method"] == "skyline"]  # as pair "two" here
+        self.assertEqual([row["answer"] for row in second if row["method"] == "skyline"],
+                         [row["answer"] for row in plain])
+        keys = [json.loads(text) for text in tables(sweep.results("together"))["cells"]["key_json"]]
+        self.assertEqual({key["parameters"].get("alpha") for key in keys if key["sender"] != key["receiver"]},
+                         {None, 0.0})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+"""What the system tests share: a tiny model folder, made-up data, sweeps run by the real program.
+
+Run by ctest as: <test>.py <repository> <build folder> [unittest's arguments]
+"""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+import pandas as pd
+
+REPOSITORY, BUILD = (Path(argument) for argument in sys.argv[1:3])
+PROGRAM = BUILD / "kvcomm"
+CHECKPOINTS = REPOSITORY / "tests/parity/checkpoints"
+TOKENIZER = REPOSITORY / "tests/text/fixture/tokenizer.json"
+CHAT_TEMPLATE = ("{{ bos_token }}{% for message in messages %}{{ message.role }}: {{ message.content }}\n"
+                 "{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}")
+TABLES = ("samples", "cells", "layers", "ranks", "failures", "runs")
+SECONDS = re.compile(r"_s$")
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMPI_ALLOW_RUN_AS_ROOT": "1",
+               "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+
+# Every method, and each way in which one takes parameters.
+METHODS = """
+[[method]]
+name = "baseline"
+[[method]]
+name = "baseline"
+model = "sender"
+[[method]]
+name = "skyline"
+[[method]]
+name = "skyline"
+model = "sender"
+[[method]]
+name = "kvcomm"
+ratio = [0.25, 0.5, 1.0]
+[[method]]
+name = "kvcomm"
+ratio = 0.5
+alpha = 0.25
+mu = 0.7
+sigma = 2
+calibration_samples = 3
+[[method]]
+name = "kvcomm"
+layers = [1, 2]
+[[method]]
+name = "random"
+ratio = 0.5
+seed = [0, 1]
+[[method]]
+name = "contiguous"
+from = 2
+to = 3
+"""
+
+
+def make_model(folder, checkpoint="tiny-llama"):
+    """A tiny checkpoint with the tests' tokenizer and a chat template: a whole model folder."""
+    folder.mkdir(parents=True)
+    for name in ("config.json", "generation_config.json", "model.safetensors"):
+        shutil.copy(CHECKPOINTS / checkpoint / name, folder)
+    shutil.copy(TOKENIZER, folder)
+    config = {"bos_token": "<bos>", "eos_token": "<eos>", "chat_template": CHAT_TEMPLATE}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+
+
+def demo_records(count, seed=1, words=(3, 40)):
+    """Records of the data set `demo`, of unequal lengths."""
+    rng = random.Random(seed)
+    text = ("the harbour master wrote down every ship that came in before the storm and the children ran "
+            "over the bridge to 12 others").split()
+    return [{"id": f"s{i:04}", "context": " ".join(rng.choices(text, k=rng.randint(*words))) + ".",
+             "question": "What did the " + " ".join(rng.choices(text, k=rng.randint(1, 6))) + "?",
+             "answers": [rng.choice(text)]} for i in range(count)]
+
+
+@dataclass
+class Outcome:
+    """How a run ended."""
+
+    code: int
+    out: str
+    log: str
+    seconds: float = 0.0
+
+    def __str__(self):
+        return f"exit code {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.log}"
+
+
+def started(arguments, ranks=1, environment=None, **options):
+    """The program as a running process, at the head of a process group of its own."""
+    command = [str(PROGRAM), *map(str, arguments)]
+    if ranks > 1:
+        command = ["mpirun", "-np", str(ranks), "--oversubscribe", "--bind-to", "none", "--mca",
+                   "mpi_yield_when_idle", "1", *command]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            env={**ENVIRONMENT, **(environment or {})}, start_new_session=True, **options)
+
+
+def finished(process, timeout_s=60):
+    begin = time.monotonic()
+    try:
+        out, log = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, log = process.communicate()
+        raise AssertionError(f"did not end within {timeout_s} s\n{out}\n{log}") from None
+    return Outcome(process.returncode, out, log, time.monotonic() - begin)
+
+
+def call(arguments, ranks=1, timeout_s=60, **options):
+    return finished(started(arguments, ranks, **options), timeout_s)
+
+
+def children(pid):
+    """The program's processes below mpirun, by rank; the process itself in a world of one."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            if Path(os.readlink(entry / "exe")) != PROGRAM.resolve():
+                continue
+            environment = dict(item.split("=", 1) for item in
+                               (entry / "environ").read_bytes().decode(errors="replace").split("\0") if "=" in item)
+            group = os.getsid(int(entry.name))
+        except (OSError, PermissionError):
+            continue
+        if group == os.getsid(pid):
+            found[int(environment.get("OMPI_COMM_WORLD_RANK", 0))] = int(entry.name)
+    return found
+
+
+def tables(path):
+    """Each table as a data frame, texts as str."""
+    with h5py.File(path) as file:
+        frames = {name: pd.DataFrame(file[name][:]) for name in TABLES}
+    for frame in frames.values():
+        for name in frame.columns:
+            if frame[name].dtype == object or frame[name].dtype.kind == "S":
+                frame[name] = [text.decode() if isinstance(text, bytes) else text for text in frame[name]]
+    return frames
+
+
+def rows(path, leave_out=()):
+    """What /samples says but for its durations, sorted: what two runs of the same work must share."""
+    samples = tables(path)["samples"]
+    kept = [name for name in samples.columns if not SECONDS.search(name) and name not in leave_out]
+    frame = samples[kept].sort_values(["pair", "dataset", "method", "sample"])
+    return [dict(zip(kept, row)) for row in frame.itertuples(index=False)]
+
+
+@dataclass
+class Sweep:
+    """A sweep's file and folder; run() runs it."""
+
+    folder: Path
+    toml: Path
+    default_sets: list = field(default_factory=list)
+
+    def arguments(self, command, output, sets=(), more=()):
+        all_sets = [argument for value in [*self.default_sets, *sets] for argument in ("--set", value)]
+        return [command, self.toml, *all_sets, "--output", self.folder / output, *more]
+
+    def start(self, output, ranks=1, sets=(), more=(), **options):
+        return started(self.arguments("run", output, sets, more), ranks, **options)
+
+    def run(self, output, ranks=1, sets=(), more=(), timeout_s=60, **options):
+        return finished(self.start(output, ranks, sets, more, **options), timeout_s)
+
+    def results(self, output):
+        return self.folder / output / "results.h5"
+
+    def journal_lines(self, output):
+        """All whole lines of all journals, read as they are written."""
+        lines = []
+        for path in sorted((self.folder / output / "journal").glob("*.jsonl")):
+            for line in path.read_text(errors="replace").splitlines():
+                try:
+                    lines.append(json.loads(line))
+                except json.JSONDecodeError:
+                    pass
+        return lines
+
+    def samples_stored(self, output):
+        return sum(line["t"] == "sample" for line in self.journal_lines(output))
+
+
+class SystemTest(unittest.TestCase):
+    """A folder with the models org/tiny and org/other, and sweeps on them."""
+
+    maxDiff = 4000
+
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory(prefix="kvcomm-system-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.folder = Path(folder.name)
+        make_model(cls.folder / "models/org/tiny")
+
+    def sweep(self, name, methods=METHODS, records=None, pairs=None, dtype="float32", run=""):
+        """Writes name.toml and its data set; by default one pair of equal models and ten samples."""
+        pairs = pairs if pairs is not None else '[[pair]]\nsender = "org/tiny"\nreceiver = "org/tiny"\n'
+        data = self.folder / f"{name}.jsonl"
+        data.write_text("".join(json.dumps(record) + "\n" for record in records or demo_records(10)))
+        toml = self.folder / f"{name}.toml"
+        toml.write_text(f'[run]\ndtype = "{dtype}"\nthreads = 1\n{run}\n[paths]\nmodels = "{self.folder}/models"\n'
+                        f'data = "{self.folder}"\n{pairs}\n[[dataset]]\nname = "demo"\npath = "{data}"\n'
+                        f"max_new_tokens = 6\n{methods}")
+        return Sweep(self.folder, toml)
+
+    def check(self, outcome, code=0):
+        self.assertEqual(outcome.code, code, str(outcome))
+        return outcome
+
+    def wait_for(self, condition, process, what, timeout_s=30):
+        end = time.monotonic() + timeout_s
+        while not condition():
+            if process.poll() is not None:
+                raise AssertionError(f"ended before {what}:\n{finished(process)}")
+            if time.monotonic() > end:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise AssertionError(f"no {what} within {timeout_s} s:\n{finished(process)}")
+            time.sleep(0.002)
+
+
+def main():
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]], verbosity=2)
