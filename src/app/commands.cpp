@@ -38,9 +38,14 @@ Exit run_command(const SweepArguments& arguments) {
   const MpiEnv mpi(argc, argv);
   Communicator world = Communicator::world();
   start_log(world.size() == 1 ? -1 : world.rank());
-  return run_sweep(
-      world, [&] { return configure(arguments); }, arguments.argv,
-      [](const Results& results) { print(results_table(results)); });
+  try {
+    return run_sweep(
+        world, [&] { return configure(arguments); }, arguments.argv,
+        [](const Results& results) { print(results_table(results)); });
+  } catch (const Error& error) {  // other ranks may be waiting for this one
+    spdlog::critical("{}", error.what());
+    abort_job(static_cast<int>(error.exit()));
+  }
 }
 
 Exit plan_command(const SweepArguments& arguments) {

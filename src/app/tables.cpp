@@ -102,7 +102,7 @@ std::string results_table(const Results& results) {
                         static_cast<double>(payload_of(result)) /
                             static_cast<double>(std::max<size_t>(result.n(), 1))));
     const std::string label = without_seed(result.cell.method);
-    if (label != result.cell.method) seeds[label].push_back(&result);
+    if (label != result.cell.method && result.n() > 0) seeds[label].push_back(&result);
     const bool last = i + 1 == results.cells.size() ||
                       results.cells[i + 1].cell.pair != result.cell.pair ||
                       results.cells[i + 1].cell.dataset != result.cell.dataset;

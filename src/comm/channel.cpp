@@ -180,9 +180,15 @@ void Channel::abandon(const std::string& reason) {
   state_ = State::kBroken;
   await_answer();
   if (state_ == State::kIdle) return;  // refused: nothing is owed
+  at::Tensor zeros;                    // one for all of a shape: memory may be what has failed
   while (tensors_.size() < header_.tensors.size()) {
     const TensorSpec& spec = header_.tensors[tensors_.size()];
-    keep(at::zeros(shape_of(spec, header_), at::TensorOptions(options_.device).dtype(spec.dtype)));
+    const std::vector<int64_t> shape = shape_of(spec, header_);
+    if (!zeros.defined() || zeros.sizes() != at::IntArrayRef(shape) ||
+        zeros.scalar_type() != spec.dtype) {
+      zeros = at::zeros(shape, at::TensorOptions(options_.device).dtype(spec.dtype));
+    }
+    keep(zeros);
   }
   finish({.prefill_s = 0, .prefill_ended_at_s = now_s()}, reason.empty() ? "unknown" : reason);
 }

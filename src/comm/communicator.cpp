@@ -12,7 +12,7 @@ namespace kvcomm {
 
 void Deadline::fail_expired() const {
   fail(Exit::kEnvironment,
-       "Waited {:.3g} s for {} from {}, which did not come. If the work is only slow, raise "
+       "Waited {:.3g} s for {} from {}, in vain. If the work is only slow, raise "
        "run.timeout_s; otherwise look for what happened there.",
        timeout_s_, what_, whom_);
 }

@@ -67,9 +67,23 @@ class Source {
   Json json_;
 };
 
+// transformers 5 writes base and scaling as one object, `rope_parameters`; earlier ones apart.
+double rope_theta_of(const Source& source) {
+  if (!source.has("rope_parameters")) return source.get<double>("rope_theta");
+  const Json& rope = source["rope_parameters"];
+  if (!rope.is_object() || !rope.contains("rope_theta") || !rope["rope_theta"].is_number()) {
+    fail(Exit::kEnvironment, "'{}': 'rope_parameters' has no number 'rope_theta'.", source.path());
+  }
+  return rope["rope_theta"];
+}
+
 std::optional<RopeScaling> rope_scaling_of(const Source& source) {
-  if (!source.has("rope_scaling")) return std::nullopt;
-  const Json& scaling = source["rope_scaling"];
+  const char* key = source.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
+  if (!source.has(key)) return std::nullopt;
+  const Json& scaling = source[key];
+  if (!scaling.is_object()) {
+    fail(Exit::kEnvironment, "'{}': '{}' is no object: {}.", source.path(), key, scaling.dump());
+  }
   const std::string type = scaling.value("rope_type", scaling.value("type", std::string("?")));
   if (type == "default") return std::nullopt;
   if (type != "llama3") {
@@ -82,8 +96,7 @@ std::optional<RopeScaling> rope_scaling_of(const Source& source) {
                        .high_freq_factor = scaling.at("high_freq_factor"),
                        .original_max_positions = scaling.at("original_max_position_embeddings")};
   } catch (const Json::exception& broken) {
-    fail(Exit::kEnvironment, "'{}': 'rope_scaling' is incomplete: {}.", source.path(),
-         broken.what());
+    fail(Exit::kEnvironment, "'{}': '{}' is incomplete: {}.", source.path(), key, broken.what());
   }
 }
 
@@ -124,7 +137,7 @@ ModelConfig load_model_config(const fs::path& folder) {
   config.intermediate = source.positive("intermediate_size");
   config.vocab = source.positive("vocab_size");
   config.rms_norm_eps = source.get<double>("rms_norm_eps");
-  config.rope_theta = source.get_or<double>("rope_theta", 10000.0);
+  config.rope_theta = rope_theta_of(source);
   config.rope_scaling = rope_scaling_of(source);
   config.qkv_bias = qwen2;
   config.tied_embeddings = source.get_or<bool>("tie_word_embeddings", false);

@@ -29,7 +29,9 @@ struct Prepared {
 // One decoder layer, its weights named as Hugging Face names them; projections that read the same
 // input are one matrix.
 struct Decoder::Layer {
-  Layer(const Weights& weights, const ModelConfig& config, int64_t index);
+  // Takes its weights out of the table, so that a matrix and its parts are not held together for
+  // long.
+  Layer(Weights& weights, const ModelConfig& config, int64_t index);
 
   at::Tensor forward(const at::Tensor& x, const Pass& pass, const Prepared& prepared) const;
   at::Tensor attention(const at::Tensor& x, const Pass& pass, const Prepared& prepared) const;
@@ -48,10 +50,10 @@ struct Decoder::Layer {
   at::Tensor down_proj;                 // [hidden, intermediate]
 };
 
-Decoder::Layer::Layer(const Weights& weights, const ModelConfig& c, int64_t layer)
+Decoder::Layer::Layer(Weights& weights, const ModelConfig& c, int64_t layer)
     : config(&c), index(layer) {
   const auto get = [&](const char* name) {
-    return weights.at(fmt::format("model.layers.{}.{}", layer, name));
+    return weights.extract(fmt::format("model.layers.{}.{}", layer, name)).mapped();
   };
   input_layernorm = get("input_layernorm.weight");
   qkv_proj = at::cat({get("self_attn.q_proj.weight"), get("self_attn.k_proj.weight"),
@@ -164,7 +166,7 @@ at::Tensor Decoder::Layer::attend_one_token(const at::Tensor& q, const Pass& pas
 Decoder::Decoder(const std::filesystem::path& folder, at::ScalarType dtype, at::Device device)
     : config_(load_model_config(folder)),
       rotary_(config_, at::TensorOptions().dtype(dtype).device(device)) {
-  const Weights weights = load_weights(folder, config_, dtype, device);
+  Weights weights = load_weights(folder, config_, dtype, device);
   embed_tokens_ = weights.at("model.embed_tokens.weight");
   norm_ = weights.at("model.norm.weight");
   lm_head_ = config_.tied_embeddings ? embed_tokens_ : weights.at("lm_head.weight");

@@ -40,7 +40,13 @@ at::Tensor last_rows(const at::Tensor& x, std::span<const Sequence> sequences) {
 }
 
 std::vector<int64_t> greedy(const at::Tensor& logits) {
-  const at::Tensor best = logits.to(at::kFloat).argmax(1).to(at::kCPU);
+  const at::Tensor wide = logits.to(at::kFloat);
+  const at::Tensor best = wide.argmax(1).to(at::kCPU);  // a NaN is the largest of all for argmax
+  if (!wide.gather(1, best.to(wide.device()).unsqueeze(1)).isfinite().all().item<bool>()) {
+    fail(Exit::kSomeFailed,
+         "The model's logits are not finite: its weights, or what it attends to, hold NaN or "
+         "infinity.");
+  }
   return {best.const_data_ptr<int64_t>(), best.const_data_ptr<int64_t>() + best.numel()};
 }
 

@@ -88,11 +88,15 @@ void Coordinator::hand_out(int lane, const LaneRanks& ranks) {
 }
 
 void Coordinator::send_task(const Task& task, const LaneRanks& ranks) {
+  const auto bytes = std::make_shared<const std::string>(encode(task));
   for (const int rank : std::set<int>{ranks.sender, ranks.receiver}) {
-    world_.send(
-        encode(task), rank, kTaskTag,
-        {plan_.config.run.timeout_s, "the sending of a task", fmt::format("rank {}", rank)});
+    sends_.push_back(world_.start_send(std::as_bytes(std::span(*bytes)), bytes, rank, kTaskTag));
   }
+}
+
+bool Coordinator::sends_done() {
+  sends_.remove_if([](Transfer& transfer) { return transfer.done(); });
+  return sends_.empty();
 }
 
 bool Coordinator::take_report() {
@@ -197,11 +201,11 @@ void Coordinator::write_cell(const Cell& cell) {
 }
 
 void Coordinator::keep_alive(const std::vector<LaneRanks>& lanes) {
-  if (now_s() - waited_at_s_ > kWaitEvery_s) {
+  sends_done();
+  if (now_s() - waited_at_s_ > std::min(kWaitEvery_s, plan_.config.run.timeout_s / 4)) {
     waited_at_s_ = now_s();
-    for (size_t lane = 0; lane < lanes.size(); ++lane) {
-      if (tasks_at_lane_[lane] == 0) send_task({.kind = Task::Kind::kWait}, lanes[lane]);
-    }
+    // To busy lanes too: the end that has no part in its task's methods is idle.
+    for (const LaneRanks& ranks : lanes) send_task({.kind = Task::Kind::kWait}, ranks);
   }
   if (now_s() - touched_at_s_ > kTouchEvery_s) {
     touched_at_s_ = now_s();
@@ -217,7 +221,7 @@ void Coordinator::stop_all(const std::vector<LaneRanks>& lanes) {
   deadline.require([&] {
     while (take_report()) {
     }
-    return ranks_reported_ == world_.size();
+    return sends_done() && ranks_reported_ == world_.size();
   });
   journal_.sync();
 }

@@ -2,6 +2,7 @@
 // keeps the pairs' locks. It costs no GPU and sleeps between looks; it alone writes.
 #pragma once
 
+#include <list>
 #include <optional>
 #include <vector>
 
@@ -21,7 +22,8 @@ namespace kvcomm {
 inline constexpr int kTaskTag = 1;
 inline constexpr int kReportTag = 2;
 
-// An idle lane hears from the coordinator this often, so that its wait can have a deadline.
+// Every lane hears from the coordinator this often (or four times within run.timeout_s), so that
+// the wait for a task can have a deadline.
 inline constexpr Seconds kWaitEvery_s = 5;
 
 // The world ranks of each lane: its sender and its receiver (the same in a world of one).
@@ -42,6 +44,7 @@ class Coordinator {
  private:
   void hand_out(int lane, const LaneRanks& ranks);
   void send_task(const Task& task, const LaneRanks& ranks);
+  bool sends_done();
   bool take_report();  // false: none was there
   void store_rows(Report& report);
   void store_calibration(Report& report);
@@ -57,6 +60,7 @@ class Coordinator {
   Communicator& world_;
   std::optional<Worklist> work_;
   std::optional<Progress> progress_;
+  std::list<Transfer> sends_;  // under way: a blocking one could wait for a lane that waits for us
   std::map<uint64_t, int> lane_of_task_;
   std::vector<int> tasks_at_lane_;
   bool stopping_ = false;

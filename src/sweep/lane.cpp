@@ -4,6 +4,7 @@
 #include <c10/core/InferenceMode.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
@@ -24,6 +25,12 @@ constexpr int kHandshakeTag = 16;  // on the lane's communicator, beside the cha
 
 at::ScalarType dtype_of(const Config& config) {
   return config.run.dtype == DtypeChoice::kFloat32 ? at::kFloat : at::kBFloat16;
+}
+
+// The sentence alone: libtorch's errors carry a stack trace.
+std::string reason_of(const std::exception& error) {
+  const auto* torch = dynamic_cast<const c10::Error*>(&error);
+  return torch == nullptr ? error.what() : torch->what_without_backtrace();
 }
 
 std::string role_name(Role role) {
@@ -216,16 +223,16 @@ void Lane::send_part(const Method& method, Batch& batch) {
   } catch (const std::exception& error) {
     const auto* own = dynamic_cast<const Error*>(&error);
     if (outgoing_->broken() || (own != nullptr && own->exit() == Exit::kIntegrity)) throw;
-    spdlog::warn("The sender's part failed: {}", error.what());
+    spdlog::warn("The sender's part failed: {}", reason_of(error));
     if (outgoing_->offered() == offered) {
       const Turn& turn = batch.turn();
       outgoing_->offer({.task = turn.task,
                         .cell = turn.cell,
                         .attempt = turn.attempt,
                         .kind = method.script().front().kind,
-                        .failure = error.what()});
+                        .failure = reason_of(error)});
     } else {
-      outgoing_->abandon(error.what());
+      outgoing_->abandon(reason_of(error));
     }
   }
   const Seconds prefill_s = batch.context_times().prefill_s - prefill_before_s;
@@ -305,7 +312,7 @@ void Lane::answer_part(const Task& task, const TaskCell& cell, const Method& met
   try {
     const Stopwatch watch;
     const std::vector<Request> requests = method.receive(batch, wires());
-    busy_.wire_s += watch.elapsed_s();
+    if (!method.script().empty()) busy_.wire_s += watch.elapsed_s();
     out.rows = rows_of(cell, batch);
     for (size_t i = 0; i < batch.arrivals.size(); ++i) {
       if (!batch.arrivals[i].failure.empty())
@@ -317,10 +324,10 @@ void Lane::answer_part(const Task& task, const TaskCell& cell, const Method& met
     const auto* own = dynamic_cast<const Error*>(&error);
     if (incoming_ != nullptr && incoming_->broken()) throw;
     if (own != nullptr && own->exit() == Exit::kIntegrity) throw;
-    if (incoming_ != nullptr) incoming_->abandon(error.what());
+    if (incoming_ != nullptr) incoming_->abandon(reason_of(error));
     out.failures.clear();
     out.rows = rows_of(cell, batch);
-    for (SampleRow& row : out.rows) fail_row(row, step, error.what());
+    for (SampleRow& row : out.rows) fail_row(row, step, reason_of(error));
   }
   report(out);
 }
@@ -329,6 +336,7 @@ void Lane::answer_part(const Task& task, const TaskCell& cell, const Method& met
 
 void Lane::calibrate(const Task& task) {
   const Stopwatch watch;
+  const RankRecord before = busy_;  // all of this counts as calibration, not by phase
   std::vector<int> all(static_cast<size_t>((sends() ? sender_ : receiver_).model->config().layers));
   std::iota(all.begin(), all.end(), 0);
   const auto method = make_kvcomm(all);
@@ -350,18 +358,24 @@ void Lane::calibrate(const Task& task) {
         if (!arrival.failure.empty()) fail(Exit::kSomeFailed, "{}", arrival.failure);
       }
       for (const std::vector<double>& importance : context_importance(*receiver_.model, requests)) {
-        for (size_t layer = 0; layer < sum.size(); ++layer) sum[layer] += importance[layer];
+        for (size_t layer = 0; layer < sum.size(); ++layer) {
+          sum[layer] += importance[layer];
+          if (std::isfinite(sum[layer])) continue;
+          fail(Exit::kSomeFailed, "The importance of layer {} is not finite: the weights hold NaN.",
+               layer);
+        }
       }
     } catch (const std::exception& error) {
       const auto* own = dynamic_cast<const Error*>(&error);
       if (incoming_->broken() || (own != nullptr && own->exit() == Exit::kIntegrity)) throw;
-      incoming_->abandon(error.what());
+      incoming_->abandon(reason_of(error));
       out.failures.push_back({.sample = samples.front()->index,
                               .attempt = task.attempt,
                               .step = "calibration",
-                              .what = error.what()});
+                              .what = reason_of(error)});
     }
   }
+  busy_ = before;
   busy_.calibration_s += watch.elapsed_s();
   if (!receives()) return;
   out.calibration.seconds = watch.elapsed_s();

@@ -134,6 +134,9 @@ void set_keys(Cell& cell, const Plan& plan, const Prompts& prompts) {
   key["metric"] = dataset.info.metric;
   key["max_new_tokens"] = max_new_tokens(plan.config.datasets[cell.dataset], dataset.info);
   key["calibration"] = cell.calibration_key;
+  const PlannedPair& pair = plan.pairs[cell.pair];
+  const bool by_sender = cell.spec.resolved.value("model", "receiver") == "sender";
+  key["eos"] = (by_sender ? pair.sender_config : pair.receiver_config).eos;
   cell.key_json = key.dump();
   cell.key = hash128_hex(cell.key_json);
 }

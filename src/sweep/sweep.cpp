@@ -26,24 +26,62 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr Seconds kStartTimeout_s = 600;  // until the configuration is read
+constexpr Seconds kEndTimeout_s = 3600;   // until rank 0 has merged the journals
 
 int gpu_count() { return static_cast<int>(at::detail::getCUDAHooks().deviceCount()); }
 
-int usable_cores() {
+// The cores that this process may use, a character each: '1' or '0'.
+std::string own_cores() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+  std::string cores;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return "1";
+  for (int core = 0; core < CPU_SETSIZE; ++core) cores += CPU_ISSET(core, &set) ? '1' : '0';
+  return cores;
+}
+
+// How many cores several processes may use together: launchers give each its own, or all the same.
+int cores_of(const std::vector<std::string>& processes) {
+  std::string all = processes.front();
+  for (const std::string& cores : processes) {
+    for (size_t i = 0; i < std::min(all.size(), cores.size()); ++i)
+      all[i] = std::max(all[i], cores[i]);
+  }
+  return static_cast<int>(std::ranges::count(all, '1'));
 }
 
 // Where each rank stands: computed alike on every rank from the nodes they run on.
 struct Layout {
   std::vector<LaneRanks> lanes;
   int ranks_on_node = 1, rank_on_node = 0;
+  int node_cores = 1;         // that the node's ranks may use together
+  bool gpu_for_each = false;  // every rank of the world can have a GPU of its own
 };
 
-Layout lay_out(Communicator& world, const RunConfig& run) {
+// What ranks must know of each other before they choose devices and transport.
+void agree_on_devices(Communicator& world, const std::string& device, Layout& layout) {
+  const Json mine = {{"device", device}, {"fits", layout.ranks_on_node <= gpu_count()}};
+  const std::vector<std::string> all =
+      world.all_gather(mine.dump(), {kStartTimeout_s, "every rank's device", "all ranks"});
+  layout.gpu_for_each = true;
+  for (size_t rank = 0; rank < all.size(); ++rank) {
+    const Json theirs = Json::parse(all[rank]);
+    if (theirs.at("device") != device) {
+      fail(Exit::kEnvironment,
+           "Rank {} would run on {}, rank {} on {}: answers of one cell must come from one kind of "
+           "device. Set run.device, or choose nodes that are alike.",
+           world.rank(), device, rank, theirs.at("device").get<std::string>());
+    }
+    layout.gpu_for_each = layout.gpu_for_each && theirs.at("fits").get<bool>();
+  }
+}
+
+Layout lay_out(Communicator& world, const RunConfig& run, const std::string& device) {
   Communicator node = world.split_by_node();
   Layout layout{.ranks_on_node = node.size(), .rank_on_node = node.rank()};
+  agree_on_devices(world, device, layout);
+  layout.node_cores = cores_of(node.all_gather(
+      own_cores(), {kStartTimeout_s, "the cores of this node's ranks", "its ranks"}));
   if (world.size() == 1) {
     layout.lanes.push_back({0, 0});
     return layout;
@@ -127,14 +165,15 @@ void check_same_config(Communicator& world, const Config& config) {
 }
 
 void set_threads(const RunConfig& run, const Layout& layout, int world_rank) {
-  const int cores = usable_cores();
-  const int threads =
-      run.threads > 0 ? static_cast<int>(run.threads) : std::max(1, cores / layout.ranks_on_node);
-  if (run.threads > cores) {
+  const int cores = cores_of({own_cores()});
+  const int threads = run.threads > 0 ? static_cast<int>(run.threads)
+                                      : std::max(1, layout.node_cores / layout.ranks_on_node);
+  if (threads > cores) {
     spdlog::warn(
-        "run.threads = {}, but rank {} may use {} cores: launch with --bind-to none, or map more "
+        "Rank {} works with {} threads, but may use {} cores: launch with --bind-to none, or map "
+        "more "
         "cores to a rank.",
-        run.threads, world_rank, cores);
+        world_rank, threads, cores);
   }
   at::set_num_threads(threads);
 }
@@ -158,9 +197,9 @@ LanePlace place_of(const Layout& layout, int rank, const Config& config,
   }
   const TransportChoice wanted = config.run.transport;
   const bool alone = place.role == Role::kBoth;
-  const bool nccl =
-      wanted == TransportChoice::kNccl ||
-      (wanted == TransportChoice::kAuto && device == "cuda" && !alone && !nccl_version().empty());
+  const bool nccl = wanted == TransportChoice::kNccl ||
+                    (wanted == TransportChoice::kAuto && device == "cuda" && !alone &&
+                     layout.gpu_for_each && !nccl_version().empty());
   place.transport = nccl ? "nccl" : alone ? "loopback" : "mpi";
   if (nccl && device == "cpu") {
     fail(Exit::kEnvironment,
@@ -168,10 +207,11 @@ LanePlace place_of(const Layout& layout, int rank, const Config& config,
          "\"mpi\" "
          "or \"auto\".");
   }
-  if (nccl && layout.ranks_on_node > gpu_count()) {
+  if (nccl && !layout.gpu_for_each) {
     fail(Exit::kEnvironment,
-         "{} ranks on this node and {} GPUs: NCCL needs one GPU a rank. Start fewer ranks, or set "
-         "run.transport = \"mpi\".",
+         "A node has more ranks than GPUs ({} ranks and {} GPUs on this one): NCCL needs one GPU a "
+         "rank. "
+         "Start fewer ranks, or set run.transport = \"mpi\".",
          layout.ranks_on_node, gpu_count());
   }
   return place;
@@ -274,7 +314,7 @@ Exit run_sweep(Communicator& world, const std::function<Config()>& configure,
   LanePlace place;
   failure = attempt([&] {
     check_same_config(world, config);
-    layout = lay_out(world, config.run);
+    layout = lay_out(world, config.run, device);
     place = place_of(layout, world.rank(), config, device);
     set_threads(config.run, layout, world.rank());
   });
@@ -298,8 +338,11 @@ Exit run_sweep(Communicator& world, const std::function<Config()>& configure,
       }
     });
   }
+  std::optional<Lane>
+      lane;  // outlives the handlers: closing channels would wait for a peer in vain
   try {
-    Lane(config, place, tasks, lane_ranks).run();
+    lane.emplace(config, place, tasks, lane_ranks);
+    lane->run();
   } catch (const Error& error) {
     spdlog::critical("{}", error.what());
     abort_job(static_cast<int>(error.exit()));  // its peer and the coordinator would wait for it
@@ -309,9 +352,8 @@ Exit run_sweep(Communicator& world, const std::function<Config()>& configure,
   }
   if (coordinator.joinable()) coordinator.join();
   // Nobody leaves with a code before rank 0 has put the results in place: mpirun would kill it.
-  const std::vector<std::string> codes =
-      world.all_gather(std::to_string(static_cast<int>(code)),
-                       {config.run.timeout_s, "the end of the run", "all ranks"});
+  const std::vector<std::string> codes = world.all_gather(
+      std::to_string(static_cast<int>(code)), {kEndTimeout_s, "rank 0's results", "all ranks"});
   return static_cast<Exit>(std::stoi(codes.front()));
 }
 

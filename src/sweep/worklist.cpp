@@ -134,7 +134,15 @@ std::vector<size_t> Worklist::preference(int lane) const {
 std::optional<Task> Worklist::next(int lane) {
   for (const size_t group : preference(lane)) {
     std::optional<Task> task = take_from(group);
-    if (!task) continue;
+    if (!task) {
+      // Its own pair will have work as soon as a calibration is there: better than loading another
+      // pair.
+      const auto mine = lane_pair_.find(lane);
+      const bool soon = !groups_[group].drafted && mine != lane_pair_.end() &&
+                        mine->second == groups_[group].pair;
+      if (soon) return std::nullopt;
+      continue;
+    }
     lane_pair_[lane] = groups_[group].pair;
     return task;
   }
