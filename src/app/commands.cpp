@@ -65,13 +65,7 @@ Exit merge_command(const std::string& output) {
     fail(Exit::kUsage, "There are no journals in '{}': give the folder that a sweep wrote to.",
          output + "/journal");
   }
-  const Results results = merge(output);
-  for (const JournalFault& fault : results.journals.faults) spdlog::warn("{}", describe(fault));
-  if (results.other_rows > 0) {
-    spdlog::info("{} rows of {} earlier keys stay in the journals and are not in results.h5.",
-                 results.other_rows, results.other_keys);
-  }
-  print(results_table(results));
+  print(results_table(merge_and_log(output)));
   return Exit::kOk;
 }
 

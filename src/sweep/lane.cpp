@@ -33,6 +33,13 @@ std::string reason_of(const std::exception& error) {
   return torch == nullptr ? error.what() : torch->what_without_backtrace();
 }
 
+// An error after which the two ends no longer agree on what comes next: the job cannot go on.
+bool out_of_step(const std::exception& error, const Channel* channel) {
+  const auto* own = dynamic_cast<const Error*>(&error);
+  return (channel != nullptr && channel->broken()) ||
+         (own != nullptr && own->exit() == Exit::kIntegrity);
+}
+
 std::string role_name(Role role) {
   switch (role) {
     case Role::kSender:
@@ -221,8 +228,7 @@ void Lane::send_part(const Method& method, Batch& batch) {
   try {
     method.send(batch, *outgoing_);
   } catch (const std::exception& error) {
-    const auto* own = dynamic_cast<const Error*>(&error);
-    if (outgoing_->broken() || (own != nullptr && own->exit() == Exit::kIntegrity)) throw;
+    if (out_of_step(error, outgoing_.get())) throw;
     spdlog::warn("The sender's part failed: {}", reason_of(error));
     if (outgoing_->offered() == offered) {
       const Turn& turn = batch.turn();
@@ -321,9 +327,7 @@ void Lane::answer_part(const Task& task, const TaskCell& cell, const Method& met
     step = "answer";
     fill_answers(out.rows, requests, method, batch);
   } catch (const std::exception& error) {
-    const auto* own = dynamic_cast<const Error*>(&error);
-    if (incoming_ != nullptr && incoming_->broken()) throw;
-    if (own != nullptr && own->exit() == Exit::kIntegrity) throw;
+    if (out_of_step(error, incoming_.get())) throw;
     if (incoming_ != nullptr) incoming_->abandon(reason_of(error));
     out.failures.clear();
     out.rows = rows_of(cell, batch);
@@ -366,8 +370,7 @@ void Lane::calibrate(const Task& task) {
         }
       }
     } catch (const std::exception& error) {
-      const auto* own = dynamic_cast<const Error*>(&error);
-      if (incoming_->broken() || (own != nullptr && own->exit() == Exit::kIntegrity)) throw;
+      if (out_of_step(error, incoming_.get())) throw;
       incoming_->abandon(reason_of(error));
       out.failures.push_back({.sample = samples.front()->index,
                               .attempt = task.attempt,

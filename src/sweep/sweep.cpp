@@ -273,17 +273,21 @@ Exit coordinate(Office& office, Communicator& tasks, const Layout& layout,
                 const std::function<void(const Results&)>& finished) {
   Coordinator coordinator(office.plan, office.stored, *office.journal, office.locks, tasks);
   const Exit code = coordinator.run(layout.lanes, office.ours);
-  const Results results = merge(office.plan.config.run.output);
+  finished(merge_and_log(office.plan.config.run.output));
+  return code;
+}
+
+}  // namespace
+
+Results merge_and_log(const std::filesystem::path& output) {
+  Results results = merge(output);
   for (const JournalFault& fault : results.journals.faults) spdlog::warn("{}", describe(fault));
   if (results.other_rows > 0) {
     spdlog::info("{} rows of {} earlier keys stay in the journals and are not in results.h5.",
                  results.other_rows, results.other_keys);
   }
-  finished(results);
-  return code;
+  return results;
 }
-
-}  // namespace
 
 std::string device_kind(const RunConfig& run) {
   const bool there = gpu_count() > 0;
