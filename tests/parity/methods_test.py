@@ -219,8 +219,9 @@ class Methods(SystemTest):
         elif (row.answer, row.output_tokens) != (answer.text.replace("\0", "\ufffd"), len(answer.ids)):  # HDF5: no NUL
             step = self.first_differing(row.answer, answer.ids)
             tie = any(abs(one - two) < TIE for one, two in [*answer.earlier, answer.best[step]])
+            one, two = answer.best[step]
             what = (f"{row.answer!r} ({row.output_tokens} tokens), the twin's {answer.text!r} {answer.ids}; its two "
-                    "best logits at step {}: {:.6f} and {:.6f}".format(step, *answer.best[step]))
+                    f"best logits at step {step}: {one:.6f} and {two:.6f}")
             print(("tie: " if tie else "") + f"{row.pair}, {row.method}, sample {row.sample}: {what}", file=sys.stderr)
             if not tie:
                 yield what
