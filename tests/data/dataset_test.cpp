@@ -108,6 +108,19 @@ TEST(Content, DecidesBetweenLinesAndAnArrayWhateverTheFileIsCalled) {
             "noid.json[0]");
 }
 
+TEST(Content, OfAnArraysTextsMayHoldBracketsAndEscapedQuotes) {
+  const TemporaryFolder folder;
+  const std::string first =
+      R"({"id": "e", "context": "\"]}, {\"", "question": "\\", "answers": ["[", "{\\\""]})";
+  const Dataset dataset =
+      load_dataset("demo", write(folder, "a", "[" + first + ",\n" + std::string(kDemo) + "]"));
+  ASSERT_EQ(dataset.samples.size(), 2u);
+  EXPECT_EQ(dataset.samples[0].contexts[0], "\"]}, {\"");
+  EXPECT_EQ(dataset.samples[0].question, "\\");
+  EXPECT_EQ(dataset.samples[0].answers[1], "{\\\"");
+  EXPECT_EQ(dataset.samples[1].id, "d1");
+}
+
 TEST(Content, OfALineMayBeLong) {
   const TemporaryFolder folder;
   const std::string context(5'000'000, 'x');
