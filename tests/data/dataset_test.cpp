@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 
 #include "base/files.h"
 #include "base/hash.h"
@@ -17,6 +17,15 @@ using testing::TemporaryFolder;
 
 constexpr std::string_view kDemo =
     R"({"id": "d1", "context": "Anna is in Rome.", "question": "Where is Anna?", "answers": ["Rome"]})";
+
+#ifdef __SANITIZE_ADDRESS__
+constexpr double kAllowedSeconds = 20;
+#else
+constexpr double kAllowedSeconds = 2;
+#endif
+
+// This process's own: the clock on the wall also counts what else the machine does.
+double cpu_s() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
 fs::path write(const TemporaryFolder& folder, const std::string& name, std::string_view content) {
   return testing::write(folder.path(), name, content);
@@ -108,6 +117,19 @@ TEST(Content, DecidesBetweenLinesAndAnArrayWhateverTheFileIsCalled) {
             "noid.json[0]");
 }
 
+TEST(Content, OfAnArraysTextsMayHoldBracketsAndEscapedQuotes) {
+  const TemporaryFolder folder;
+  const std::string first =
+      R"({"id": "e", "context": "\"]}, {\"", "question": "\\", "answers": ["[", "{\\\""]})";
+  const Dataset dataset =
+      load_dataset("demo", write(folder, "a", "[" + first + ",\n" + std::string(kDemo) + "]"));
+  ASSERT_EQ(dataset.samples.size(), 2u);
+  EXPECT_EQ(dataset.samples[0].contexts[0], "\"]}, {\"");
+  EXPECT_EQ(dataset.samples[0].question, "\\");
+  EXPECT_EQ(dataset.samples[0].answers[1], "{\\\"");
+  EXPECT_EQ(dataset.samples[1].id, "d1");
+}
+
 TEST(Content, OfALineMayBeLong) {
   const TemporaryFolder folder;
   const std::string context(5'000'000, 'x');
@@ -126,9 +148,9 @@ TEST(Content, OfTenThousandRecordsIsReadWithinTwoSeconds) {
     lines += "\n";
   }
   const fs::path file = write(folder, "demo.jsonl", lines);
-  const auto start = std::chrono::steady_clock::now();
+  const double start_s = cpu_s();
   EXPECT_EQ(load_dataset("demo", file).samples.size(), 10000u);
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(2));
+  EXPECT_LT(cpu_s() - start_s, kAllowedSeconds);
 }
 
 // ---- the evaluated order
@@ -173,9 +195,9 @@ TEST(Order, WarnsWhereTheRecordsAreNotThePublishedOnes) {
 TEST(Size, OfTheWholeHotpotQaIsReadWithinTwoSecondsRecordByRecord) {
   const TemporaryFolder folder;
   const fs::path file = write(folder, "hotpot.json", hotpot_array(7405));  // 31 MB
-  const auto start = std::chrono::steady_clock::now();
+  const double start_s = cpu_s();
   EXPECT_EQ(load_dataset("hotpotqa_full", file).warning, "");
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(2));
+  EXPECT_LT(cpu_s() - start_s, kAllowedSeconds);
 }
 
 TEST(Fingerprint, OfAFolderTellsNamesAndBytes) {
