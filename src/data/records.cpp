@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/nesting.h"
 #include "base/text.h"
 #include "data/utf8.h"
 
@@ -40,6 +41,10 @@ json parse(std::string_view text, const Start& start) {
   if (const size_t broken = first_broken_utf8(text); broken < text.size()) {
     fail(Exit::kUsage, "{}:{} is no UTF-8 at byte {} of the line: convert the file to UTF-8.",
          start.file, line_of(broken), column_of(broken));
+  }
+  if (const size_t deep = first_too_deep(text); deep < text.size()) {
+    fail(Exit::kUsage, "{}:{} nests deeper than {} levels at byte {} of the line.", start.file,
+         line_of(deep), kDeepestJson, column_of(deep));
   }
   try {
     return json::parse(text);

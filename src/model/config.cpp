@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/nesting.h"
 
 namespace kvcomm {
 
@@ -14,7 +15,7 @@ namespace fs = std::filesystem;
 
 Json read_json(const fs::path& path) {
   try {
-    return Json::parse(read_file(path));
+    return parse_json(read_file(path));
   } catch (const Json::exception& broken) {
     fail(Exit::kEnvironment, "'{}' is no valid JSON: {}.", path.string(), broken.what());
   }
@@ -45,10 +46,18 @@ class Source {
     return has(key) ? get<T>(key) : otherwise;
   }
 
-  int64_t positive(const char* key) const {
+  // From 1 to `most`; the default is far beyond any model, and products of two fit.
+  int64_t count(const char* key, int64_t most = 1 << 24) const {
     const auto value = get<int64_t>(key);
-    if (value <= 0) fail(Exit::kEnvironment, "'{}': '{}' is {}.", path_.string(), key, value);
+    if (value < 1 || value > most) {
+      fail(Exit::kEnvironment, "'{}': '{}' is {}; a number from 1 to {} is needed.", path_.string(),
+           key, value, most);
+    }
     return value;
+  }
+
+  int64_t count_or(const char* key, int64_t otherwise) const {
+    return has(key) ? count(key) : otherwise;
   }
 
   // The model would need something that is not built.
@@ -86,11 +95,11 @@ std::optional<RopeScaling> rope_scaling_of(const Source& source) {
   if (!scaling.is_object()) {
     fail(Exit::kEnvironment, "'{}': '{}' is no object: {}.", source.path(), key, scaling.dump());
   }
-  const std::string type = scaling.value("rope_type", scaling.value("type", std::string("?")));
+  const Json type = scaling.value("rope_type", scaling.value("type", Json()));
   if (type == "default") return std::nullopt;
   if (type != "llama3") {
-    fail(Exit::kEnvironment, "'{}': rope type '{}' is not supported (none, 'default' or 'llama3').",
-         source.path(), type);
+    fail(Exit::kEnvironment, "'{}': rope type {} is not supported (none, 'default' or 'llama3').",
+         source.path(), type.dump());
   }
   try {
     return RopeScaling{.factor = scaling.at("factor"),
@@ -131,19 +140,19 @@ ModelConfig load_model_config(const fs::path& folder) {
   source.require<bool>("use_sliding_window", false, false);
   if (!qwen2) source.require<bool>("attention_bias", false, false);
 
-  config.layers = source.positive("num_hidden_layers");
-  config.hidden = source.positive("hidden_size");
-  config.heads = source.positive("num_attention_heads");
-  config.kv_heads = source.get_or<int64_t>("num_key_value_heads", config.heads);
-  config.head_dim = source.get_or<int64_t>("head_dim", config.hidden / config.heads);
-  config.intermediate = source.positive("intermediate_size");
-  config.vocab = source.positive("vocab_size");
+  config.layers = source.count("num_hidden_layers", 4096);
+  config.hidden = source.count("hidden_size");
+  config.heads = source.count("num_attention_heads");
+  config.kv_heads = source.count_or("num_key_value_heads", config.heads);
+  config.head_dim = source.count_or("head_dim", config.hidden / config.heads);
+  config.intermediate = source.count("intermediate_size");
+  config.vocab = source.count("vocab_size");
   config.rms_norm_eps = source.get<double>("rms_norm_eps");
   config.rope_theta = rope_theta_of(source);
   config.rope_scaling = rope_scaling_of(source);
   config.qkv_bias = qwen2;
   config.tied_embeddings = source.get_or<bool>("tie_word_embeddings", false);
-  if (config.kv_heads <= 0 || config.heads % config.kv_heads != 0 || config.head_dim % 2 != 0) {
+  if (config.heads % config.kv_heads != 0 || config.head_dim == 0 || config.head_dim % 2 != 0) {
     fail(Exit::kEnvironment,
          "'{}': {} heads of size {} cannot share {} key-value heads (heads must be a multiple, the "
          "size even).",

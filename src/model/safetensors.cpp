@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/hash.h"
+#include "base/nesting.h"
 
 namespace kvcomm {
 
@@ -103,7 +104,7 @@ SafetensorsFile::SafetensorsFile(const fs::path& path)
   data_begin_ = 8 + header_bytes;
   const uint64_t data_bytes = map_->size() - data_begin_;
   try {
-    const Json header = Json::parse(map_->start() + 8, map_->start() + data_begin_);
+    const Json header = parse_json({map_->start() + 8, header_bytes});
     for (const auto& [name, entry] : header.items()) {
       if (name != "__metadata__") tensors_.emplace(name, read_entry(entry, path, name));
     }
@@ -136,7 +137,7 @@ std::vector<fs::path> safetensors_files(const fs::path& folder) {
   if (fs::exists(index)) {
     std::set<std::string> names;
     try {
-      const Json json = Json::parse(read_file(index));
+      const Json json = parse_json(read_file(index));
       for (const auto& [tensor, file] : json.at("weight_map").items()) names.insert(file);
     } catch (const Json::exception& broken) {
       fail(Exit::kEnvironment, "'{}' cannot be read: {}.", index.string(), broken.what());

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/nesting.h"
 #include "base/text.h"
 #include "sweep/config.h"
 #include "sweep/config_values.h"
@@ -127,6 +128,7 @@ std::string write_config(const Config& config, bool with_sources) {
 std::string config_toml(const Config& config) { return write_config(config, false); }
 
 Config read_data_sets(const std::string& config_toml) {
+  require_short_keys(config_toml, "The stored configuration");
   Config config;
   try {
     const toml::table stored = toml::parse(config_toml);

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "base/files.h"
+#include "base/nesting.h"
 #include "base/text.h"
 
 namespace kvcomm {
@@ -66,6 +67,7 @@ std::vector<GivenTable> to_tables(const toml::array& array, const std::string& s
 // The value of a --set: TOML, or else the bare text.
 json set_value(const std::string& text) {
   if (text.find_first_of("\r\n") != std::string::npos) return text;
+  if (first_long_key(text) < text.size()) return text;
   try {
     return to_json(*toml::parse("value = " + text).get("value"));
   } catch (const toml::parse_error&) {
@@ -131,10 +133,11 @@ std::vector<GivenTable>& GivenConfig::repeated(const std::string& section) {
 }
 
 GivenConfig read_toml(const std::filesystem::path& toml_file, Problems& problems) {
-  const std::string file = toml_file.string();
+  const std::string file = toml_file.string(), content = read_file(toml_file);
+  require_short_keys(content, file);
   toml::table root;
   try {
-    root = toml::parse(read_file(toml_file), file);
+    root = toml::parse(content, file);
   } catch (const toml::parse_error& error) {
     fail(Exit::kUsage, "{}: this is no TOML: {}.", place_of(error.source()), error.description());
   }

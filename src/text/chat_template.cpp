@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/hash.h"
+#include "base/nesting.h"
 #include "text/unicode.h"
 
 namespace kvcomm {
@@ -133,7 +134,7 @@ ChatTemplate ChatTemplate::load(const fs::path& model_folder) {
   const fs::path jinja_path = model_folder / "chat_template.jinja";
   try {
     const ordered_json config = fs::exists(config_path)
-                                    ? ordered_json::parse(read_file(config_path))
+                                    ? parse_json<ordered_json>(read_file(config_path))
                                     : ordered_json::object();
     std::string source = fs::exists(jinja_path) ? read_file(jinja_path)
                                                 : template_text(config, config_path.string());

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/nesting.h"
 #include "base/text.h"
 #include "text/built_in_prompts.h"
 
@@ -79,6 +80,7 @@ Prompts Prompts::load(const std::filesystem::path& toml) {
 }
 
 Prompts::Prompts(std::string_view toml, std::string source) : source_(std::move(source)) {
+  require_short_keys(toml, source_);
   toml::table root;
   try {
     root = toml::parse(toml);

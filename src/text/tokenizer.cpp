@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/hash.h"
+#include "base/nesting.h"
 #include "text/unicode.h"
 
 namespace kvcomm {
@@ -97,7 +98,7 @@ Tokenizer Tokenizer::load(const std::filesystem::path& tokenizer_json) {
   }
   const std::string content = read_file(tokenizer_json);
   try {
-    return Tokenizer(json::parse(content), hash128_hex(content));
+    return Tokenizer(parse_json(content), hash128_hex(content));
   } catch (const Error& error) {
     throw Error(error.exit(), fmt::format("'{}': {}", tokenizer_json.string(), error.what()),
                 error.where());

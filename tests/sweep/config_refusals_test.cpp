@@ -12,6 +12,8 @@ struct Refusal {
 TEST_F(ConfigTest, WrongFilesAreRefused) {
   EXPECT_EQ(refusal("[run]\nlimit = \n").find("sweep.toml:2:"), 0u) << refusal("[run]\nlimit = \n");
   EXPECT_EQ(refusal("[run]\nlimit = 1\nlimit = 2\n").find("sweep.toml:3:"), 0u);
+  EXPECT_EQ(refusal("#\n" + std::string(20, '[') + "'.'.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a = 1\n"),
+            "sweep.toml:2: a key has more than 15 dots, which no key here has.");
   EXPECT_THROW(load_config("/no/such/sweep.toml"), Error);
   EXPECT_EQ(refusal(""),
             "The configuration has 3 errors:\n"
