@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "base/whole.h"
 #include "data/utf8.h"
 
 namespace kvcomm {
@@ -44,7 +45,7 @@ T part(const Record& record, const json& value, std::string_view what) {
 // ---- HotpotQA
 
 using Titled = std::pair<std::string, std::vector<std::string>>;  // a paragraph's title, sentences
-using Fact = std::pair<std::string, int64_t>;                     // a title, a sentence's place
+using Fact = std::pair<std::string, Whole<int64_t>>;              // a title, a sentence's place
 
 // Sentences in the order of the facts; a fact whose title or sentence is not there is passed over.
 std::string supporting_sentences(const std::vector<Titled>& paragraphs,
@@ -101,7 +102,7 @@ std::vector<std::pair<std::string, Second>> zipped(const Record& record, std::st
 std::optional<Sample> read_hotpot_hub(const Record& record) {
   return hotpot_sample(record, "id",
                        zipped<std::vector<std::string>>(record, "context", "title", "sentences"),
-                       zipped<int64_t>(record, "supporting_facts", "title", "sent_id"));
+                       zipped<Whole<int64_t>>(record, "supporting_facts", "title", "sent_id"));
 }
 
 // ---- the others

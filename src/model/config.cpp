@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/nesting.h"
+#include "base/whole.h"
 
 namespace kvcomm {
 
@@ -48,7 +49,7 @@ class Source {
 
   // From 1 to `most`; the default is far beyond any model, and products of two fit.
   int64_t count(const char* key, int64_t most = 1 << 24) const {
-    const auto value = get<int64_t>(key);
+    const int64_t value = get<Whole<int64_t>>(key);
     if (value < 1 || value > most) {
       fail(Exit::kEnvironment, "'{}': '{}' is {}; a number from 1 to {} is needed.", path_.string(),
            key, value, most);
@@ -113,8 +114,9 @@ std::optional<RopeScaling> rope_scaling_of(const Source& source) {
 
 std::vector<int64_t> eos_of(const Source& source) {
   if (!source.has("eos_token_id")) return {};
-  if (source["eos_token_id"].is_array()) return source.get<std::vector<int64_t>>("eos_token_id");
-  return {source.get<int64_t>("eos_token_id")};
+  if (!source["eos_token_id"].is_array()) return {source.get<Whole<int64_t>>("eos_token_id")};
+  const auto ids = source.get<std::vector<Whole<int64_t>>>("eos_token_id");
+  return {ids.begin(), ids.end()};
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "base/files.h"
 #include "base/hash.h"
 #include "base/nesting.h"
+#include "base/whole.h"
 
 namespace kvcomm {
 
@@ -66,13 +67,14 @@ at::ScalarType dtype_of(const std::string& name, const fs::path& path, const std
 }
 
 StoredTensor read_entry(const Json& entry, const fs::path& path, const std::string& name) {
-  const auto offsets = entry.at("data_offsets").get<std::vector<uint64_t>>();
+  const auto offsets = entry.at("data_offsets").get<std::vector<Whole<uint64_t>>>();
   if (offsets.size() != 2) {
     fail(Exit::kEnvironment, "'{}': tensor '{}' has {} data offsets, not 2.", path.string(), name,
          offsets.size());
   }
+  const auto shape = entry.at("shape").get<std::vector<Whole<int64_t>>>();
   StoredTensor tensor{.dtype = dtype_of(entry.at("dtype"), path, name),
-                      .shape = entry.at("shape").get<std::vector<int64_t>>(),
+                      .shape = {shape.begin(), shape.end()},
                       .begin = offsets[0],
                       .end = offsets[1]};
   uint64_t bytes = at::elementSize(tensor.dtype);

@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "base/hash.h"
 #include "base/nesting.h"
+#include "base/whole.h"
 #include "text/unicode.h"
 
 namespace kvcomm {
@@ -79,7 +80,9 @@ Around read_template(const json& component) {
     }
     const std::string name = piece.at("SpecialToken").at("id");
     auto& side = texts == 0 ? around.before : around.after;
-    for (const json& id : component.at("special_tokens").at(name).at("ids")) side.push_back(id);
+    for (const json& id : component.at("special_tokens").at(name).at("ids")) {
+      side.push_back(id.get<Whole<int64_t>>());
+    }
   }
   if (texts != 1) {
     fail(Exit::kEnvironment,
@@ -136,7 +139,7 @@ void Tokenizer::read_added_tokens(const json& list) {
   for (const json& entry : list) {
     const std::string content = entry.at("content");
     if (content.empty()) continue;  // as the package does
-    const int32_t id = entry.at("id");
+    const int32_t id = entry.at("id").get<Whole<int32_t>>();
     const bool normalized = entry.at("normalized");
     const auto in_model = model_.vocab().find(content);
     Token& token = token_at(id);

@@ -120,6 +120,8 @@ TEST(BadRecord, OfHotpotQa) {
   EXPECT_EQ(
       hotpot(R"("supporting_facts": [["T", "3"]], "context": [["T", ["s"]]])"),
       "h.json[0]: 'supporting_facts' is [[\"T\",\"3\"]], which its form does not have there.");
+  EXPECT_EQ(hotpot(R"("supporting_facts": [["T", 0.5]], "context": [["T", ["s"]]])"),
+            "h.json[0]: 'supporting_facts' is [[\"T\",0.5]], which its form does not have there.");
   EXPECT_EQ(
       hotpot(
           R"("supporting_facts": {"title": ["T"]}, "context": {"title": ["T"], "sentences": [["s"]]})"),
