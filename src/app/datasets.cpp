@@ -47,10 +47,6 @@ std::string published_text(const DatasetInfo& info) {
   return info.sampled == 0 ? records : fmt::format("{} of {}", info.sampled, records);
 }
 
-std::string fetch_command(const DatasetInfo& info) {
-  return info.name == "demo" ? "launch/make_demo_data.py" : "launch/fetch_data.py " + info.name;
-}
-
 }  // namespace
 
 std::string datasets_text(const ListArguments& arguments) {

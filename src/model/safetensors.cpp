@@ -130,6 +130,11 @@ at::Tensor SafetensorsFile::tensor(const std::string& name) const {
       bytes, stored.shape, [map = map_](void*) {}, at::TensorOptions().dtype(stored.dtype));
 }
 
+bool has_weights(const fs::path& folder) {
+  return fs::exists(folder / "model.safetensors") ||
+         fs::exists(folder / "model.safetensors.index.json");
+}
+
 std::vector<fs::path> safetensors_files(const fs::path& folder) {
   const fs::path whole = folder / "model.safetensors";
   const fs::path index = folder / "model.safetensors.index.json";
