@@ -131,8 +131,12 @@ at::Tensor SafetensorsFile::tensor(const std::string& name) const {
 }
 
 bool has_weights(const fs::path& folder) {
-  return fs::exists(folder / "model.safetensors") ||
-         fs::exists(folder / "model.safetensors.index.json");
+  if (!fs::exists(folder / "model.safetensors") &&
+      !fs::exists(folder / "model.safetensors.index.json")) {
+    return false;
+  }
+  return std::ranges::all_of(safetensors_files(folder),
+                             [](const fs::path& file) { return fs::exists(file); });
 }
 
 std::vector<fs::path> safetensors_files(const fs::path& folder) {

@@ -38,7 +38,7 @@ class SafetensorsFile {
   std::map<std::string, StoredTensor> tensors_;
 };
 
-// Whether safetensors_files() would find any there.
+// Whether the files that safetensors_files() names are there, every one.
 bool has_weights(const std::filesystem::path& folder);
 
 // The safetensors files of a model folder: model.safetensors, or those its index names.

@@ -13,9 +13,6 @@ using Json = nlohmann::json;
 
 namespace {
 
-// Both ends answer before the receiver does once more.
-bool debates(const MethodSpec& spec) { return spec.name == "nld" || spec.name == "cipher"; }
-
 Json prompt_texts(const Prompts& prompts, const DatasetInfo& info,
                   const std::vector<std::string>& keys) {
   Json texts = Json::object();

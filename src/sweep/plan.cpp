@@ -60,27 +60,29 @@ namespace {
 
 // ---- what is absent
 
-// The parts of a model's folder beside config.json.
+// The parts of a model's folder.
 struct ModelParts {
-  bool weights = true, tokenizer = true, chat = true;
+  bool config = true, weights = true, tokenizer = true, chat = true;
 };
 
 ModelParts find_parts(const fs::path& folder, Absent absent) {
   if (absent == Absent::kRefused) return {};  // what reads them refuses
-  return {.weights = has_weights(folder),
+  return {.config = fs::exists(folder / "config.json"),
+          .weights = has_weights(folder),
           .tokenizer = fs::exists(folder / "tokenizer.json"),
           .chat = ChatTemplate::lies_in(folder)};
 }
 
-// "'models/org/name' has no weights and no tokenizer.json: ..."; of a sender that is no receiver
-// the weights alone matter.
+// "'models/org/name' has no weights, no tokenizer.json: ..."; of a sender that is no receiver the
+// weights alone matter.
 void name_absent(Plan& plan, const std::string& model, bool receives) {
   const fs::path folder = model_folder(plan.config, model);
   const ModelParts parts = find_parts(folder, Absent::kNamed);
   std::vector<std::string> missing;
-  if (!parts.weights) missing.push_back("no weights");
-  if (receives && !parts.tokenizer) missing.push_back("no tokenizer.json");
-  if (receives && !parts.chat) missing.push_back("no chat template");
+  if (!parts.config) missing.push_back("no config.json, and its pairs are left out of this plan");
+  if (parts.config && !parts.weights) missing.push_back("no weights");
+  if (parts.config && receives && !parts.tokenizer) missing.push_back("no tokenizer.json");
+  if (parts.config && receives && !parts.chat) missing.push_back("no chat template");
   if (missing.empty()) return;
   const bool by_name = fs::path(model).is_relative() && folder == plan.config.paths.models / model;
   plan.absent.push_back(fmt::format(
@@ -176,11 +178,12 @@ std::string checked_fingerprint(const fs::path& folder, const ModelConfig& confi
 PlannedPair plan_pair(const Config& config, const PairConfig& pair, Absent absent) {
   PlannedPair planned{.sender = model_folder(config, pair.sender),
                       .receiver = model_folder(config, pair.receiver)};
+  const ModelParts sender = find_parts(planned.sender, absent);
+  const ModelParts receiver = find_parts(planned.receiver, absent);
+  if (!sender.config || !receiver.config) return planned;
   planned.sender_config = load_model_config(planned.sender);
   planned.receiver_config = load_model_config(planned.receiver);
   check_shapes(pair, planned);
-  const ModelParts sender = find_parts(planned.sender, absent);
-  const ModelParts receiver = find_parts(planned.receiver, absent);
   plan_text(pair, planned, receiver);
   if (sender.weights) {
     planned.sender_fingerprint = checked_fingerprint(planned.sender, planned.sender_config);
@@ -305,6 +308,7 @@ Plan make_plan(Config config, const std::string& device_kind, Absent absent) {
   }
   if (absent == Absent::kNamed) name_absent_models(plan);
   for (size_t pair = 0; pair < plan.pairs.size(); ++pair) {
+    if (!plan.pairs[pair].has_configs()) continue;
     for (size_t dataset = 0; dataset < plan.datasets.size(); ++dataset) {
       for (size_t method = 0; method < plan.config.methods.size(); ++method) {
         for (Cell& cell :

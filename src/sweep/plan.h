@@ -25,13 +25,14 @@ namespace kvcomm {
 inline constexpr int kAnswersVersion = 1;
 
 struct PlannedPair {
-  std::filesystem::path sender, receiver;  // model folders
-  ModelConfig sender_config, receiver_config;
+  std::filesystem::path sender, receiver;                // model folders
+  ModelConfig sender_config, receiver_config;            // no layers: absent
   std::string sender_fingerprint, receiver_fingerprint;  // of the weights; "": absent
   std::string tokenizer_hash, chat_hash;  // the receiver's, used at both ends; "": absent
   std::string eos_token;                  // that its tokenizer_config.json names, or ""
   bool eos_known = false;                 // its tokenizer has it
 
+  bool has_configs() const { return sender_config.layers > 0 && receiver_config.layers > 0; }
   bool has_text() const { return !tokenizer_hash.empty() && !chat_hash.empty(); }
 };
 
@@ -56,8 +57,9 @@ struct Plan {
   std::vector<std::string> absent;  // a sentence for each data set and model, with what fetches it
 };
 
-// Whether a plan can do with less than a run: model folders with config.json alone, data sets
-// without a file, which then count as the published ones.
+// Whether a plan can do with less than a run: pairs without config.json are left out, a model with
+// config.json alone is planned as far as that goes, and data sets without a file count as
+// published.
 enum class Absent { kRefused, kNamed };
 
 // Fails with the sentence: kUsage (configuration, data), kEnvironment (models, weights).
