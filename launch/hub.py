@@ -11,6 +11,7 @@ import importlib.util
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,8 +26,6 @@ if not all(importlib.util.find_spec(name) for name in ("huggingface_hub", "pyarr
     if not venv.exists() or venv.resolve() == Path(sys.prefix).resolve():
         sys.exit("error: huggingface_hub and pyarrow are needed: run launch/setup.sh first.")
     os.execv(venv / "bin/python", [str(venv / "bin/python"), *sys.argv])
-if not sys.stderr.isatty():  # bars are for terminals; elsewhere a line for each file must do
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 import httpx2  # what huggingface_hub speaks HTTP with
 from huggingface_hub import (CacheNotFound, HfApi, constants, hf_hub_url, scan_cache_dir,
@@ -76,6 +75,27 @@ def here() -> str:
 
 def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
+
+
+class PlainProgress:
+    """What the library's progress bar is where there is no terminal: a line every 30 s."""
+
+    every_s = 30.0
+
+    def __init__(self, desc: str, total: int, initial: int = 0, **_):
+        self.name, self.total, self.done, self.said = desc, total, initial, time.monotonic()
+
+    def __enter__(self) -> "PlainProgress":
+        return self
+
+    def __exit__(self, *_) -> None:
+        pass
+
+    def update(self, more: int) -> None:
+        self.done += more
+        if time.monotonic() - self.said >= self.every_s:
+            self.said = time.monotonic()
+            say(f"   {self.name}: {self.done / 1e6:.1f} of {self.total / 1e6:.1f} MB")
 
 
 @contextmanager
@@ -175,7 +195,8 @@ def fetch(repo: Repo, file: File, target: Path) -> None:
                 data.truncate(0)
             http_get(hf_hub_url(repo.name, file.name, repo_type=repo.kind, revision=repo.commit),
                      data, resume_size=data.tell(), headers=build_hf_headers(),
-                     expected_size=file.size, displayed_filename=file.name)
+                     expected_size=file.size, displayed_filename=file.name,
+                     tqdm_class=None if sys.stderr.isatty() else PlainProgress)
     if not fits(part, file):
         part.unlink()
         raise Problem(f"{file.name} of {repo.name} came with another checksum than the hub states "

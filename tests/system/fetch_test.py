@@ -1,5 +1,6 @@
 """Fetching data sets and models from a hub on this machine, cut, broken, gated, or not there at all."""
 
+import contextlib
 import csv
 import io
 import json
@@ -216,6 +217,15 @@ class Fetch(SystemTest):
         self.refused(self.fetch("fetch_data.py", "countries", "musique", HF_HUB_OFFLINE="1"), 4,
                      "countries.jsonl: it lies on GitHub", "dgslibisey/MuSiQue at c8f4f8c9465f is not in the cache")
         self.assertEqual(len(self.hub.asked), asked)
+
+    def test_a_log_gets_plain_lines_of_progress(self):
+        class Often(fetch_data.hub.PlainProgress):
+            every_s = 0.0
+
+        out = io.StringIO()
+        with contextlib.redirect_stderr(out), Often(desc="a.safetensors", total=9_000_000, initial=1_000_000) as bar:
+            bar.update(2_000_000)
+        self.assertEqual(out.getvalue(), "   a.safetensors: 3.0 of 9.0 MB\n")
 
     # ---- data sets
 
