@@ -121,8 +121,10 @@ size_t published_samples(const DatasetInfo& info) {
   return std::min(info.sampled, info.records);
 }
 
-std::string fetch_command(const DatasetInfo& info) {
-  return info.name == "demo" ? "launch/make_demo_data.py" : "launch/fetch_data.py " + info.name;
+std::string fetch_command(const DatasetInfo& info, const fs::path& data_folder) {
+  if (info.name == "demo") return "launch/make_demo_data.py";
+  const std::string command = "launch/fetch_data.py " + info.name;
+  return data_folder == "data" ? command : command + " --to " + data_folder.string();
 }
 
 Dataset load_dataset(std::string_view name, const fs::path& path) {

@@ -84,10 +84,12 @@ void name_absent(Plan& plan, const std::string& model, bool receives) {
   if (parts.config && receives && !parts.tokenizer) missing.push_back("no tokenizer.json");
   if (parts.config && receives && !parts.chat) missing.push_back("no chat template");
   if (missing.empty()) return;
-  const bool by_name = fs::path(model).is_relative() && folder == plan.config.paths.models / model;
-  plan.absent.push_back(fmt::format(
-      "'{}' has {}{}.", folder.string(), join(missing, ", "),
-      by_name ? fmt::format(": `launch/fetch_models.py {}` fetches the model", model) : ""));
+  const fs::path& models = plan.config.paths.models;
+  const bool by_name = fs::path(model).is_relative() && folder == models / model;
+  const std::string to = models == "models" ? "" : " --to " + models.string();
+  const std::string cure =
+      by_name ? fmt::format(": `launch/fetch_models.py {}{}` fetches the model", model, to) : "";
+  plan.absent.push_back(fmt::format("'{}' has {}{}.", folder.string(), join(missing, ", "), cure));
 }
 
 void name_absent_models(Plan& plan) {
@@ -109,7 +111,7 @@ void plan_dataset(Plan& plan, size_t index, Absent absent) {
     plan.datasets.push_back({.info = dataset_info(named.name)});
     plan.absent.push_back(fmt::format("The data set '{}' is not in '{}': `{}` fetches it.",
                                       named.name, folder.string(),
-                                      fetch_command(plan.datasets.back().info)));
+                                      fetch_command(plan.datasets.back().info, folder)));
   } else {
     plan.datasets.push_back(load_configured_dataset(plan.config, index));
   }

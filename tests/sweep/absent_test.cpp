@@ -48,8 +48,8 @@ TEST_F(AbsentTest, WithAllThereAPlanIsAsForARun) {
 TEST_F(AbsentTest, WithoutWeightsACellHasItsTokensAndNoKey) {
   remove("models/a/model.safetensors");
   EXPECT_EQ(sentence(Exit::kEnvironment),
-            fmt::format("'{}/models/a' has no weights: `launch/fetch_models.py a` fetches the "
-                        "model.",
+            fmt::format("'{0}/models/a' has no weights: `launch/fetch_models.py a --to {0}/models` "
+                        "fetches the model.",
                         root().string()));
   const Plan planned = plan();
   ASSERT_EQ(planned.cells.size(), 4u);
@@ -70,7 +70,7 @@ TEST_F(AbsentTest, TheReceiversTokenizerAndTemplateAreMissed) {
   EXPECT_THAT(plan().absent, IsEmpty());
   remove("models/b/tokenizer.json");
   EXPECT_THAT(sentence(Exit::kEnvironment),
-              HasSubstr("models/b' has no tokenizer.json: `launch/fetch_models.py b`"));
+              HasSubstr("models/b' has no tokenizer.json: `launch/fetch_models.py b --to "));
   remove("models/b/tokenizer_config.json");
   EXPECT_THAT(sentence(Exit::kEnvironment), HasSubstr("no tokenizer.json, no chat template:"));
   const Plan planned = plan();
@@ -83,7 +83,7 @@ TEST_F(AbsentTest, WithoutConfigTheModelsPairsAreLeftOut) {
   remove("models/b/config.json");
   EXPECT_THAT(sentence(Exit::kEnvironment),
               AllOf(HasSubstr("models/b' has no config.json, and its pairs are left out"),
-                    HasSubstr("`launch/fetch_models.py b`")));
+                    HasSubstr("`launch/fetch_models.py b --to ")));
   EXPECT_THAT(plan().cells, IsEmpty());
   methods_ += "[[pair]]\nname = \"q\"\nsender = \"a\"\nreceiver = \"a\"\n";
   const Plan planned = plan();
@@ -103,8 +103,8 @@ TEST_F(AbsentTest, WhatIsThereIsCheckedAllTheSame) {
 TEST_F(AbsentTest, ADataSetWithoutAFileCountsAsPublished) {
   methods_ += "[[dataset]]\nname = \"hotpotqa\"\n";
   EXPECT_EQ(sentence(Exit::kUsage),
-            fmt::format("The data set 'hotpotqa' is not in '{}': `launch/fetch_data.py hotpotqa` "
-                        "fetches it.",
+            fmt::format("The data set 'hotpotqa' is not in '{0}': `launch/fetch_data.py hotpotqa "
+                        "--to {0}` fetches it.",
                         root().string()));
   const Plan planned = plan({"method.random.limit=7"});
   ASSERT_EQ(planned.cells.size(), 8u);

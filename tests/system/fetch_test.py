@@ -264,7 +264,7 @@ class Fetch(SystemTest):
                      "knkarthick/samsum has no file test.csv")
         self.assertEqual({path.name for path in self.data.iterdir()}, {".part", "musique.jsonl"})
         listed = self.check(call(["ls", "datasets", "--data", self.data])).out
-        self.assertIn("missing: launch/fetch_data.py qasper\n", listed)
+        self.assertIn(f"missing: launch/fetch_data.py qasper --to {self.data}\n", listed)
         self.refused(self.fetch("fetch_data.py", "hotpot"), 2, "no data set hotpot to fetch; there are: countries")
 
     def host_release(self, files):

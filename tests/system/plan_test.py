@@ -106,8 +106,8 @@ class Plan(SystemTest):
     def test_without_weights_all_else_is_told(self):
         folder, sweep = self.with_model("unweighted", ["model.safetensors"])
         found, sums, absent = self.plan(sweep)
-        self.assertEqual(absent, [f"'{folder}' has no weights: `launch/fetch_models.py org/unweighted` fetches the "
-                                  "model."])
+        self.assertEqual(absent, [f"'{folder}' has no weights: `launch/fetch_models.py org/unweighted --to "
+                                  f"{self.folder}/models` fetches the model."])
         whole = self.only(self.plan(self.sweep("whole", KVCOMM))[0])[1]
         self.assertEqual(self.only(found)[1], whole)
         self.assertNotIn("?", str(sums))
@@ -134,7 +134,8 @@ class Plan(SystemTest):
         self.assertEqual(heading, "tiny on qasper (500 samples as published; the file is absent)")
         self.assertEqual(list(cells["kvcomm(ratio=0.5)"].values()),
                          ["500", "0", "2 of 4", "?", "?", "256 B a context token", "?"])
-        self.assertEqual(absent, [f"The data set 'qasper' is not in '{empty}': `launch/fetch_data.py qasper` fetches it."])
+        self.assertEqual(absent, [f"The data set 'qasper' is not in '{empty}': `launch/fetch_data.py qasper "
+                                  f"--to {empty}` fetches it."])
         self.assertEqual(sweep.run("refused", sets=[f"paths.data={empty}"]).code, 2)
 
     def test_without_config_the_other_pairs_are_planned(self):
@@ -143,7 +144,8 @@ class Plan(SystemTest):
         self.assertEqual([heading.split()[0] for heading in found], ["tiny"])
         self.assertEqual(sums["all"]["cells"], "2")
         self.assertEqual(absent, [f"'{self.folder}/models/org/nobody' has no config.json, and its pairs are left out of "
-                                  "this plan: `launch/fetch_models.py org/nobody` fetches the model."])
+                                  f"this plan: `launch/fetch_models.py org/nobody --to {self.folder}/models` fetches the "
+                                  "model."])
         nobody = self.sweep("nobody", KVCOMM, pairs='[[pair]]\nsender = "org/nobody"\nreceiver = "org/nobody"\n')
         outcome = self.check(call(nobody.arguments("plan", "planned")))
         self.assertTrue(outcome.out.startswith("No cell can be planned yet.\n"), outcome.out)
