@@ -13,6 +13,7 @@
 #include "comm/communicator.h"
 #include "method/sharing.h"
 #include "sweep/plan.h"
+#include "sweep/provenance.h"
 #include "sweep/signals.h"
 #include "sweep/sweep.h"
 
@@ -114,8 +115,9 @@ Exit plan_command(const SweepArguments& arguments) {
     return Exit::kOk;
   }
   const Plan plan = make_plan(config, device_kind(config.run));
-  const Stored stored(read_journals(config.run.output));
-  print(plan_table(plan, stored));
+  const Journals journals = read_journals(config.run.output);
+  require_same_data(plan, journals);
+  print(plan_table(plan, Stored(journals)));
   return Exit::kOk;
 }
 
