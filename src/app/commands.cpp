@@ -14,6 +14,7 @@
 #include "comm/communicator.h"
 #include "method/sharing.h"
 #include "sweep/plan.h"
+#include "sweep/provenance.h"
 #include "sweep/signals.h"
 #include "sweep/sweep.h"
 
@@ -115,7 +116,9 @@ Exit plan_command(const SweepArguments& arguments) {
     return Exit::kOk;
   }
   const Plan plan = make_plan(config, device_kind(config.run), Absent::kNamed);
-  print(plan_text(plan, Stored(read_journals(config.run.output))));
+  const Journals journals = read_journals(config.run.output);
+  require_same_data(plan, journals);
+  print(plan_text(plan, Stored(journals)));
   return Exit::kOk;
 }
 

@@ -138,6 +138,19 @@ class Plan(SystemTest):
                                   f"--to {empty}` fetches it."])
         self.assertEqual(sweep.run("refused", sets=[f"paths.data={empty}"]).code, 2)
 
+    def test_a_plan_goes_on_where_data_of_an_earlier_run_are_gone(self):
+        sweep = self.sweep("gone", KVCOMM)
+        text = sweep.toml.read_text()
+        folder = self.folder / "gone"
+        folder.mkdir()
+        (self.folder / "gone.jsonl").rename(folder / "demo.jsonl")
+        sweep.toml.write_text(re.sub(r'path = ".*"', f'path = "{folder}/demo.jsonl"', text))
+        self.check(sweep.run("gone-results"))
+        (folder / "demo.jsonl").unlink()
+        sweep.toml.write_text(re.sub(r'path = ".*"\n', "", text))
+        outcome = self.check(call(sweep.arguments("plan", "gone-results", [f"paths.data={folder}"])))
+        self.assertIn("The data set 'demo' is not in", outcome.out)
+
     def test_without_config_the_other_pairs_are_planned(self):
         two = "".join(f'[[pair]]\nsender = "org/tiny"\nreceiver = "org/{name}"\n' for name in ("tiny", "nobody"))
         found, sums, absent = self.plan(self.sweep("two", KVCOMM, pairs=two))
