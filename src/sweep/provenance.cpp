@@ -93,6 +93,7 @@ RunRecord describe_run(const Plan& plan, const std::string& run_id,
 void require_same_data(const Plan& plan, const Journals& journals) {
   constexpr size_t kShown = 12;  // digits of a fingerprint
   for (const Dataset& dataset : plan.datasets) {
+    if (dataset.fingerprint.empty()) continue;  // planned without its file
     const auto knows = [&](const RunJournal& journal) {
       return journal.run.fingerprints.contains(fingerprint_name(dataset));
     };
