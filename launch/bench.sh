@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Seconds per sample of every method beside plain transformers on this CPU -> results/benchmarks/
+# Seconds per sample of every method beside plain transformers on this CPU, and of reading data sets
+# beside Python's json -> results/benchmarks/
 #   launch/bench.sh [--methods kvcomm nld ...] [--samples 8] [--repeats 3] ...   (--help: the rest)
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -26,6 +27,7 @@ install_venv() {
 }
 
 launch/setup.sh kvcomm
+launch/setup.sh read_dataset
 install_venv
 say "measuring (about 40 minutes on two cores; --methods, --samples and --repeats shorten it)"
 exec "$venv/bin/python" launch/bench/bench.py "$@"

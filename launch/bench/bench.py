@@ -24,6 +24,7 @@ import data
 import machine
 import peer_methods
 import program
+import reading
 import record
 from measured import METHODS, Case
 from peer import Peer
@@ -43,7 +44,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=program.ROOT.parent / "shared/data",
                         help="folder of the two data sets' files (default ../shared/data)")
     parser.add_argument("--only", default="", metavar="REGEX",
-                        help=f"only the cases whose names match, as '{EXAMPLE}'")
+                        help=f"only the cases whose names match, as '{EXAMPLE}' and "
+                             f"'{reading.READINGS[0]}'")
     parser.add_argument("--output", type=Path, default=program.ROOT / "results/benchmarks",
                         help="folder of the record (default results/benchmarks)")
     args = parser.parse_args()
@@ -56,9 +58,11 @@ def cases(args) -> list[Case]:
     every = (Case(dtype, dataset, method, batch)
              for dtype in ("float32", "bfloat16") for dataset in data.MAX_NEW_TOKENS
              for method in args.methods for batch in METHODS[method].batches)
-    found = [case for case in every if re.search(args.only, str(case))]
-    return found or sys.exit(f"--only '{args.only}' matches none of these methods' cases; a case "
-                             f"is '{EXAMPLE}'.")
+    return matching(args, every)
+
+
+def matching(args, every) -> list:
+    return [case for case in every if re.search(args.only, str(case))]
 
 
 def data_folder(args, made: str) -> tuple[Path, str]:
@@ -97,6 +101,10 @@ def rounds(args, folder: Path) -> dict:
 
 def main() -> None:
     args = arguments()
+    readings = matching(args, reading.READINGS)
+    if not (cases(args) or readings):
+        sys.exit(f"--only '{args.only}' matches none of these methods' cases; a case is "
+                 f"'{EXAMPLE}', another '{reading.READINGS[0]}'.")
     about = machine.describe() | {
         "date": datetime.date.today().isoformat(),
         "command": shlex.join(["launch/bench.sh", *sys.argv[1:]]),
@@ -108,9 +116,13 @@ def main() -> None:
         folder, about["data"] = data_folder(args, made)
         print(f"data: {about['data']}", file=sys.stderr)
         results = rounds(args, folder)
+    read = reading.lines(readings, args.repeats)
     about["load_after"] = machine.load_average()
-    limits = machine.limits(config)
-    print(record.write(args.output, about, limits, config, results))
+    raw = {"about": about, "readings": read, "limits": {}, "cases": [], "runs": []}
+    if results:
+        raw["limits"] = machine.limits(config)
+        raw |= record.rows(results, raw["limits"], config)
+    print(record.write(args.output, raw))
 
 
 if __name__ == "__main__":

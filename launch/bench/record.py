@@ -97,13 +97,22 @@ def differences(lines) -> str:
     return "\n".join(out) or "None."
 
 
-PAGE = """# kvcomm beside plain transformers, {date}
+def readings(lines) -> str:
+    cells = [[l["case"], l["what"], str(l["records"]), f"{l['file_bytes'] / 1e6:.0f}",
+              *(f"{l[who]['seconds']:.2f}" for who in ("kvcomm", "json")),
+              *(f"{l[who]['peak_bytes'] / 1e6:.0f}" for who in ("kvcomm", "json"))] for l in lines]
+    return table(["case", "file", "records", "MB", "kvcomm s", "json s", "kvcomm MB", "json MB"],
+                 cells, 2)
+
+
+HEAD = """# kvcomm beside plain transformers, {date}
 
 | | |
 |---|---|
 {facts}
+"""
 
-Data: {data}.
+METHODS_PART = """Data: {data}.
 
 Seconds per sample and samples per second are medians over {repeats} round(s), kvcomm and
 transformers in turns; `ratio` is the median of the rounds' samples per second, kvcomm /
@@ -145,22 +154,45 @@ limit: prefill's FLOP/s of the dtype's best matrix product below, decode's readi
 {differences}
 """
 
+READING_PART = """## Reading data sets
 
-def write(folder: Path, about: dict, limits: dict, config: dict, results: dict) -> Path:
-    """Writes <date>-<kind of host>-cpu.json and .md; gives the page's path."""
-    lines = [row(case, pairs, limits, config) for case, pairs in results.items()]
-    kind = re.sub(r"[^a-z0-9]+", "-", f"{about['cpu']}-{about['cores']}c".lower()).strip("-")
-    page = folder / f"{about['date']}-{kind}-cpu.md"
-    folder.mkdir(parents=True, exist_ok=True)
+A file that was just written becomes samples in a fresh process, kvcomm and Python's json in turns,
+medians. Python keeps the same parts of a record. Memory is the process's peak.
+
+{readings}
+"""
+
+
+def rows(results: dict, limits: dict, config: dict) -> dict:
+    """All measurements of a method, by case and one by one."""
     runs = [{"case": dataclasses.asdict(case), "round": i, "kvcomm": dataclasses.asdict(ours),
              "transformers": dataclasses.asdict(theirs)}
             for case, pairs in results.items() for i, (ours, theirs) in enumerate(pairs)]
-    raw = {"about": about, "limits": limits, "cases": lines, "runs": runs}
-    page.with_suffix(".json").write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
+    return {"cases": [row(case, pairs, limits, config) for case, pairs in results.items()],
+            "runs": runs}
+
+
+def page(raw: dict) -> str:
+    about, lines = raw["about"], raw["cases"]
     cell = lambda value: str(value).replace("|", "\\|")
     facts = "\n".join(f"| {k} | {cell(value)} |" for k, value in about.items() if k != "data")
-    page.write_text(PAGE.format(
-        **{key: about[key] for key in ("date", "repeats", "data", "threads")}, facts=facts,
-        rates=rates(lines), methods=methods(lines), parts=parts(lines),
-        limits=machine_limits(limits), differences=differences(lines)), encoding="utf-8")
-    return page
+    parts_of_page = [HEAD.format(date=about["date"], facts=facts)]
+    if lines:
+        parts_of_page.append(METHODS_PART.format(
+            **{key: about[key] for key in ("repeats", "data", "threads")},
+            rates=rates(lines), methods=methods(lines), parts=parts(lines),
+            limits=machine_limits(raw["limits"]), differences=differences(lines)))
+    if raw["readings"]:
+        parts_of_page.append(READING_PART.format(readings=readings(raw["readings"])))
+    return "\n".join(parts_of_page)
+
+
+def write(folder: Path, raw: dict) -> Path:
+    """Writes <date>-<kind of host>-cpu.json and .md; gives the page's path."""
+    about = raw["about"]
+    kind = re.sub(r"[^a-z0-9]+", "-", f"{about['cpu']}-{about['cores']}c".lower()).strip("-")
+    path = folder / f"{about['date']}-{kind}-cpu.md"
+    folder.mkdir(parents=True, exist_ok=True)
+    path.with_suffix(".json").write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
+    path.write_text(page(raw), encoding="utf-8")
+    return path

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "app/datasets.h"
+#include "app/plan_text.h"
 #include "app/tables.h"
 #include "app/wire_cost.h"
 #include "base/log.h"
@@ -13,6 +14,7 @@
 #include "comm/communicator.h"
 #include "method/sharing.h"
 #include "sweep/plan.h"
+#include "sweep/provenance.h"
 #include "sweep/signals.h"
 #include "sweep/sweep.h"
 
@@ -48,7 +50,7 @@ Rows parameter_rows(const MethodKind& kind, const MethodSpec& spec) {
 // layer.
 std::string cost_text(const MethodSpec& spec, const ModelConfig& model, int64_t element,
                       const Fidelity& fidelity) {
-  const std::string cost = wire_cost(spec, model, element, fidelity);
+  const std::string cost = wire_cost(spec, model, element, fidelity).text();
   if (!shares_layers(spec)) return cost;
   return fmt::format("{} of {} layers: {}", layers_sent(spec, model.layers, fidelity).text(),
                      model.layers, cost);
@@ -113,9 +115,10 @@ Exit plan_command(const SweepArguments& arguments) {
     print(show_config(config));
     return Exit::kOk;
   }
-  const Plan plan = make_plan(config, device_kind(config.run));
-  const Stored stored(read_journals(config.run.output));
-  print(plan_table(plan, stored));
+  const Plan plan = make_plan(config, device_kind(config.run), Absent::kNamed);
+  const Journals journals = read_journals(config.run.output);
+  require_same_data(plan, journals);
+  print(plan_text(plan, Stored(journals)));
   return Exit::kOk;
 }
 

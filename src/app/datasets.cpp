@@ -47,10 +47,6 @@ std::string published_text(const DatasetInfo& info) {
   return info.sampled == 0 ? records : fmt::format("{} of {}", info.sampled, records);
 }
 
-std::string fetch_command(const DatasetInfo& info) {
-  return info.name == "demo" ? "launch/make_demo_data.py" : "launch/fetch_data.py " + info.name;
-}
-
 }  // namespace
 
 std::string datasets_text(const ListArguments& arguments) {
@@ -69,7 +65,7 @@ std::string datasets_text(const ListArguments& arguments) {
     std::vector<std::string> row{info.name, "-", published_text(info), info.metric,
                                  std::to_string(info.max_new_tokens)};
     std::vector<std::string> lengths(tokenizer ? 2 : 0, "-");
-    std::string from = "missing: " + fetch_command(info);
+    std::string from = "missing: " + fetch_command(info, arguments.data);
     try {
       const auto path = look_for_dataset(info.name, arguments.data);
       if (path) {

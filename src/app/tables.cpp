@@ -7,9 +7,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "app/wire_cost.h"
 #include "base/error.h"
-#include "method/sharing.h"
 
 namespace kvcomm {
 
@@ -35,14 +33,14 @@ std::string text_table(const std::vector<std::vector<std::string>>& rows, size_t
   return text;
 }
 
-namespace {
-
 std::string bytes_text(double bytes) {
   if (bytes >= 1e9) return fmt::format("{:.2f} GB", bytes / 1e9);
   if (bytes >= 1e6) return fmt::format("{:.2f} MB", bytes / 1e6);
   if (bytes >= 1e3) return fmt::format("{:.1f} kB", bytes / 1e3);
   return fmt::format("{:.0f} B", bytes);
 }
+
+namespace {
 
 uint64_t payload_of(const CellResult& result) {
   uint64_t bytes = 0;
@@ -137,37 +135,6 @@ std::string rescored_table(const std::vector<RescoredCell>& cells) {
                     score_text(cell.before)});
   }
   return text_table(rows, 4);
-}
-
-std::string plan_table(const Plan& plan, const Stored& stored) {
-  std::string text;
-  std::vector<std::vector<std::string>> rows;
-  for (const Cell& cell : plan.cells) {
-    const PlannedPair& pair = plan.pairs[cell.pair];
-    const bool first = rows.empty();
-    if (first) rows.push_back({"method", "samples", "stored", "layers sent", "crosses the wire"});
-    int64_t done = 0;
-    for (uint32_t sample = 0; sample < cell.samples; ++sample)
-      done += stored.is_done(cell.key, sample);
-    const ModelConfig& model = pair.receiver_config;
-    const std::string layers =
-        shares_layers(cell.spec)
-            ? fmt::format("{} of {}", layers_sent(cell.spec, model.layers, plan.fidelity).text(),
-                          model.layers)
-            : "-";
-    rows.push_back(
-        {cell.spec.label(), std::to_string(cell.samples), std::to_string(done), layers,
-         wire_cost(cell.spec, model, element_bytes(plan.config.run.dtype), plan.fidelity)});
-    const bool last = &cell == &plan.cells.back() || (&cell)[1].pair != cell.pair ||
-                      (&cell)[1].dataset != cell.dataset;
-    if (!last) continue;
-    text += fmt::format("{}{} on {} ({} samples in {})\n{}", text.empty() ? "" : "\n",
-                        plan.config.pairs[cell.pair].name, plan.datasets[cell.dataset].info.name,
-                        plan.datasets[cell.dataset].samples.size(),
-                        plan.datasets[cell.dataset].path.string(), text_table(rows));
-    rows.clear();
-  }
-  return text;
 }
 
 }  // namespace kvcomm

@@ -5,8 +5,6 @@
 #include <vector>
 
 #include "store/results.h"
-#include "store/stored.h"
-#include "sweep/plan.h"
 #include "sweep/rescore.h"
 
 namespace kvcomm {
@@ -14,14 +12,14 @@ namespace kvcomm {
 // Columns aligned: the first ones to the left, the others to the right.
 std::string text_table(const std::vector<std::vector<std::string>>& rows, size_t to_the_left = 1);
 
+// "712.9 kB", "3.20 GB": powers of 1000.
+std::string bytes_text(double bytes);
+
 // Score with its standard error, failures, bytes on the wire, one line a cell; Random's seeds,
 // which differ in nothing else, once more as their mean.
 std::string results_table(const Results& results);
 
 // Every cell's score by its metric, as it is now and as it was.
 std::string rescored_table(const std::vector<RescoredCell>& cells);
-
-// What a sweep will do: cells, samples, what is stored already.
-std::string plan_table(const Plan& plan, const Stored& stored);
 
 }  // namespace kvcomm

@@ -2,24 +2,39 @@
 
 #include <fmt/format.h>
 
+#include <vector>
+
+#include "base/text.h"
 #include "method/sharing.h"
 
 namespace kvcomm {
 
-std::string wire_cost(const MethodSpec& spec, const ModelConfig& model, int64_t element,
-                      const Fidelity& fidelity) {
+std::string WireCost::text() const {
+  std::vector<std::string> parts;
+  const auto add = [&](int64_t bytes, const std::string& what) {
+    if (bytes > 0) parts.push_back(fmt::format("{} B a {}", bytes, what));
+  };
+  add(per_context_token, "context token");
+  add(per_sample, "sample");
+  add(per_step, fmt::format("{} generated", step));
+  return parts.empty() ? "nothing" : (at_most ? "up to " : "") + join(parts, " + ");
+}
+
+WireCost wire_cost(const MethodSpec& spec, const ModelConfig& model, int64_t element,
+                   const Fidelity& fidelity) {
   if (shares_layers(spec)) {
     const auto [least, whole] = layers_sent(spec, model.layers, fidelity);
     const int64_t token = model.kv_bytes_per_token(element);  // in one layer
-    const std::string cost =
-        fmt::format("{}{} B a context token", least < whole ? "up to " : "", whole * token);
-    if (!fidelity.sink_token || whole == model.layers) return cost;
-    return cost + fmt::format(" + {} B a sample", (model.layers - whole) * token);
+    return {.per_context_token = whole * token,
+            .per_sample = fidelity.sink_token ? (model.layers - whole) * token : 0,
+            .at_most = least < whole};
   }
-  if (spec.name == "ac") return fmt::format("{} B a sample", model.hidden * element);
-  if (spec.name == "nld") return fmt::format("{} B a token generated", sizeof(int32_t));
-  if (spec.name == "cipher") return fmt::format("{} B a step generated", model.hidden * element);
-  return "nothing";
+  if (spec.name == "ac") return {.per_sample = model.hidden * element};
+  if (!debates(spec)) return {};
+  const bool in_words = spec.name == "nld";
+  return {.per_step = in_words ? int64_t{sizeof(int32_t)} : model.hidden * element,
+          .most_steps = spec.resolved.at("phase1_tokens"),
+          .step = in_words ? "token" : "step"};
 }
 
 std::string wire_forms() {

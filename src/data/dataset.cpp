@@ -116,6 +116,17 @@ const std::vector<DatasetInfo>& dataset_table() {
 
 const DatasetInfo& dataset_info(std::string_view name) { return source_of(name).info; }
 
+size_t published_samples(const DatasetInfo& info) {
+  if (info.sampled == 0 || info.records == 0) return std::max(info.sampled, info.records);
+  return std::min(info.sampled, info.records);
+}
+
+std::string fetch_command(const DatasetInfo& info, const fs::path& data_folder) {
+  if (info.name == "demo") return "launch/make_demo_data.py";
+  const std::string command = "launch/fetch_data.py " + info.name;
+  return data_folder == "data" ? command : command + " --to " + data_folder.string();
+}
+
 Dataset load_dataset(std::string_view name, const fs::path& path) {
   const Source& source = source_of(name);
   Dataset dataset{.info = source.info, .path = path};

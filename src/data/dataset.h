@@ -42,6 +42,12 @@ const std::vector<DatasetInfo>& dataset_table();
 // The table's row; an unknown name is refused (kUsage) with the near miss.
 const DatasetInfo& dataset_info(std::string_view name);
 
+// How many samples the published data give; 0: any number.
+size_t published_samples(const DatasetInfo& info);
+
+// The command that fetches or makes the data set there: "launch/fetch_data.py hotpotqa --to d".
+std::string fetch_command(const DatasetInfo& info, const std::filesystem::path& data_folder);
+
 // What in data_folder, or in a folder in it, has the data set's form by content: a file, or a
 // folder for tmath and the MMLU groups. Where nothing has, a file called as the data set, whose
 // refusal by load_dataset then says why; none where there is none. Two are refused (kUsage), naming

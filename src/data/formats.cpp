@@ -42,6 +42,17 @@ T part(const Record& record, const json& value, std::string_view what) {
   }
 }
 
+// The records in a field that is an array of them, with places as "musique.jsonl:5, paragraphs[0]".
+std::vector<Record> parts(const Record& record, std::string_view name) {
+  std::vector<Record> found;
+  for (json& entry :
+       part<std::vector<json>>(record, record.field(name), fmt::format("'{}'", name))) {
+    found.emplace_back(std::move(entry),
+                       fmt::format("{}, {}[{}]", record.place(), name, found.size()));
+  }
+  return found;
+}
+
 // ---- HotpotQA
 
 using Titled = std::pair<std::string, std::vector<std::string>>;  // a paragraph's title, sentences
@@ -132,9 +143,7 @@ std::optional<Sample> read_demo(const Record& record) {
 std::optional<Sample> read_musique(const Record& record) {
   if (!part<bool>(record, record.field("answerable"), "'answerable'")) return std::nullopt;
   std::vector<std::string> texts;
-  for (const json& entry :
-       part<std::vector<json>>(record, record.field("paragraphs"), "'paragraphs'")) {
-    const Record paragraph(entry, record.place() + ", paragraph");
+  for (const Record& paragraph : parts(record, "paragraphs")) {
     if (part<bool>(paragraph, paragraph.field("is_supporting"), "'is_supporting'")) {
       texts.push_back(paragraph.text("paragraph_text"));
     }
@@ -203,8 +212,7 @@ std::string without_gaps(std::string_view text) {
 // RepoBench's own layout of a prompt, cut between the other files and the file to complete.
 std::optional<Sample> read_repobench(const Record& record) {
   std::string context = fmt::format("# Repo Name: {}\n", record.text("repo_name"));
-  for (const json& entry : part<std::vector<json>>(record, record.field("context"), "'context'")) {
-    const Record file(entry, record.place() + ", context");
+  for (const Record& file : parts(record, "context")) {
     context += fmt::format("# Path: {}\n{}\n\n", file.text("path"), file.text_or_blank("snippet"));
   }
   context = without_gaps(context);

@@ -229,6 +229,8 @@ std::string MethodSpec::label() const {
   return parts.empty() ? name : name + "(" + join(parts, ", ") + ")";
 }
 
+bool debates(const MethodSpec& spec) { return spec.name == "nld" || spec.name == "cipher"; }
+
 MethodSpec make_method_spec(const MethodKind& kind, const ordered_json& set, int64_t default_seed,
                             const Fidelity& fidelity) {
   MethodSpec spec{.name = kind.name,

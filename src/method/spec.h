@@ -72,6 +72,9 @@ struct MethodSpec {
   std::string label() const;
 };
 
+// NLD, CIPHER: both ends answer before the receiver does once more.
+bool debates(const MethodSpec& spec);
+
 // `set` holds values from parameter_value() about which parameters_complaint() is silent.
 // default_seed is Random's seed where none is set; phase1_tokens and sender_aware are the
 // fidelity's.

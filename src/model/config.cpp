@@ -127,6 +127,11 @@ ModelConfig load_model_config(const fs::path& folder) {
          "There is no model folder '{}': put the Hugging Face folder there, or set paths.models.",
          folder.string());
   }
+  if (!fs::exists(folder / "config.json")) {
+    fail(Exit::kEnvironment,
+         "The model folder '{}' has no config.json: put the whole Hugging Face folder there.",
+         folder.string());
+  }
   const Source source(folder / "config.json");
   ModelConfig config;
   const auto architectures = source.get<std::vector<std::string>>("architectures");

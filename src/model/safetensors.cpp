@@ -133,6 +133,15 @@ at::Tensor SafetensorsFile::tensor(const std::string& name) const {
       bytes, stored.shape, [map = map_](void*) {}, at::TensorOptions().dtype(stored.dtype));
 }
 
+bool has_weights(const fs::path& folder) {
+  if (!fs::exists(folder / "model.safetensors") &&
+      !fs::exists(folder / "model.safetensors.index.json")) {
+    return false;
+  }
+  return std::ranges::all_of(safetensors_files(folder),
+                             [](const fs::path& file) { return fs::exists(file); });
+}
+
 std::vector<fs::path> safetensors_files(const fs::path& folder) {
   const fs::path whole = folder / "model.safetensors";
   const fs::path index = folder / "model.safetensors.index.json";

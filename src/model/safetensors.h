@@ -38,6 +38,9 @@ class SafetensorsFile {
   std::map<std::string, StoredTensor> tensors_;
 };
 
+// Whether the files that safetensors_files() names are there, every one.
+bool has_weights(const std::filesystem::path& folder);
+
 // The safetensors files of a model folder: model.safetensors, or those its index names.
 std::vector<std::filesystem::path> safetensors_files(const std::filesystem::path& folder);
 

@@ -123,15 +123,8 @@ void Lane::prepare(const Task& task) {
   if (new_pair || dataset_index_ != task.dataset) {
     dataset_ = load_configured_dataset(config_, task.dataset);
     dataset_index_ = task.dataset;
-    const PairConfig& pair = config_.pairs.at(task.pair);
-    prompter_.emplace(load_prompts(config_), receiver_.text,
-                      Prompter::Options{.dataset = dataset_->info.name,
-                                        .kind = dataset_->info.kind,
-                                        .date = config_.run.date,
-                                        .max_input_tokens = config_.run.max_input_tokens,
-                                        .truncates = dataset_->info.truncates,
-                                        .thinking = {.sender = pair.sender_thinks,
-                                                     .receiver = pair.receiver_thinks}});
+    prompter_.emplace(
+        make_prompter(config_, config_.pairs.at(task.pair), dataset_->info, receiver_.text));
   }
   if (dataset_->fingerprint != task.dataset_fingerprint) {
     fail(Exit::kUsage,

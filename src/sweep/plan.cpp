@@ -1,23 +1,20 @@
 #include "sweep/plan.h"
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/error.h"
-#include "base/hash.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "method/decoding.h"
 #include "method/sharing.h"
 #include "model/safetensors.h"
 #include "model/weights.h"
 #include "score/score.h"
+#include "sweep/keys.h"
 
 namespace kvcomm {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
 
 fs::path model_folder(const Config& config, const std::string& name) {
   const fs::path below = config.paths.models / name;
@@ -33,6 +30,11 @@ Dataset load_configured_dataset(const Config& config, size_t index) {
   return load_dataset(dataset.name, find_dataset(dataset.name, dataset.path, config.paths.data));
 }
 
+int64_t sample_count(const Dataset& dataset) {
+  return static_cast<int64_t>(dataset.path.empty() ? published_samples(dataset.info)
+                                                   : dataset.samples.size());
+}
+
 int64_t max_new_tokens(const DatasetConfig& config, const DatasetInfo& info) {
   return config.max_new_tokens.value_or(info.max_new_tokens);
 }
@@ -42,9 +44,85 @@ std::shared_ptr<const Text> load_text(const fs::path& folder) {
       Text{Tokenizer::load(folder / "tokenizer.json"), ChatTemplate::load(folder)});
 }
 
+Prompter make_prompter(const Config& config, const PairConfig& pair, const DatasetInfo& info,
+                       std::shared_ptr<const Text> text) {
+  return {load_prompts(config),
+          std::move(text),
+          {.dataset = info.name,
+           .kind = info.kind,
+           .date = config.run.date,
+           .max_input_tokens = config.run.max_input_tokens,
+           .truncates = info.truncates,
+           .thinking = {.sender = pair.sender_thinks, .receiver = pair.receiver_thinks}}};
+}
+
 namespace {
 
-void check_pair(const PairConfig& pair, const PlannedPair& planned, int64_t token_ids) {
+// ---- what is absent
+
+// The parts of a model's folder.
+struct ModelParts {
+  bool config = true, weights = true, tokenizer = true, chat = true;
+};
+
+ModelParts find_parts(const fs::path& folder, Absent absent) {
+  if (absent == Absent::kRefused) return {};  // what reads them refuses
+  return {.config = fs::exists(folder / "config.json"),
+          .weights = has_weights(folder),
+          .tokenizer = fs::exists(folder / "tokenizer.json"),
+          .chat = ChatTemplate::lies_in(folder)};
+}
+
+// "'models/org/name' has no weights, no tokenizer.json: ..."; of a sender that is no receiver the
+// weights alone matter.
+void name_absent(Plan& plan, const std::string& model, bool receives) {
+  const fs::path folder = model_folder(plan.config, model);
+  const ModelParts parts = find_parts(folder, Absent::kNamed);
+  std::vector<std::string> missing;
+  if (!parts.config) missing.push_back("no config.json, and its pairs are left out of this plan");
+  if (parts.config && !parts.weights) missing.push_back("no weights");
+  if (parts.config && receives && !parts.tokenizer) missing.push_back("no tokenizer.json");
+  if (parts.config && receives && !parts.chat) missing.push_back("no chat template");
+  if (missing.empty()) return;
+  const fs::path& models = plan.config.paths.models;
+  const bool by_name = fs::path(model).is_relative() && folder == models / model;
+  const std::string to = models == "models" ? "" : " --to " + models.string();
+  const std::string cure =
+      by_name ? fmt::format(": `launch/fetch_models.py {}{}` fetches the model", model, to) : "";
+  plan.absent.push_back(fmt::format("'{}' has {}{}.", folder.string(), join(missing, ", "), cure));
+}
+
+void name_absent_models(Plan& plan) {
+  const std::vector<PairConfig>& pairs = plan.config.pairs;
+  std::set<std::string> seen;
+  for (const PairConfig& pair : pairs) {
+    for (const std::string& model : {pair.sender, pair.receiver}) {
+      if (!seen.insert(model).second) continue;
+      name_absent(plan, model, std::ranges::count(pairs, model, &PairConfig::receiver) > 0);
+    }
+  }
+}
+
+void plan_dataset(Plan& plan, size_t index, Absent absent) {
+  const DatasetConfig& named = plan.config.datasets[index];
+  const fs::path& folder = plan.config.paths.data;
+  const bool may_lack = absent == Absent::kNamed && named.path.empty();
+  if (may_lack && !look_for_dataset(named.name, folder)) {
+    plan.datasets.push_back({.info = dataset_info(named.name)});
+    plan.absent.push_back(fmt::format("The data set '{}' is not in '{}': `{}` fetches it.",
+                                      named.name, folder.string(),
+                                      fetch_command(plan.datasets.back().info, folder)));
+  } else {
+    plan.datasets.push_back(load_configured_dataset(plan.config, index));
+  }
+  const Dataset& dataset = plan.datasets.back();
+  warn_without_lemmas(dataset.info.metric);
+  if (!dataset.warning.empty()) spdlog::warn("{}", dataset.warning);
+}
+
+// ---- pairs
+
+void check_shapes(const PairConfig& pair, const PlannedPair& planned) {
   const ModelConfig &s = planned.sender_config, &r = planned.receiver_config;
   const auto require_equal = [&](const char* what, int64_t sender, int64_t receiver) {
     if (sender == receiver) return;
@@ -57,7 +135,16 @@ void check_pair(const PairConfig& pair, const PlannedPair& planned, int64_t toke
   require_equal("layers", s.layers, r.layers);
   require_equal("KV heads", s.kv_heads, r.kv_heads);
   require_equal("entries a head", s.head_dim, r.head_dim);
-  for (const auto& [end, config] : {std::pair{"sender", &s}, std::pair{"receiver", &r}}) {
+  if (s.rope_theta != r.rope_theta || s.rope_scaling != r.rope_scaling) {
+    spdlog::warn(
+        "Pair '{}': the sender's rotary positions differ from the receiver's (base {} and {}).",
+        pair.name, s.rope_theta, r.rope_theta);
+  }
+}
+
+void check_ids(const PairConfig& pair, const PlannedPair& planned, int64_t token_ids) {
+  for (const auto& [end, config] : {std::pair{"sender", &planned.sender_config},
+                                    std::pair{"receiver", &planned.receiver_config}}) {
     if (config->vocab < token_ids) {
       fail(Exit::kUsage,
            "Pair '{}': the receiver's tokenizer, used at both ends, has {} ids, and the {}'s "
@@ -66,134 +153,49 @@ void check_pair(const PairConfig& pair, const PlannedPair& planned, int64_t toke
            pair.name, token_ids, end, config->vocab);
     }
   }
-  if (s.rope_theta != r.rope_theta || s.rope_scaling != r.rope_scaling) {
-    spdlog::warn(
-        "Pair '{}': the sender's rotary positions differ from the receiver's (base {} and {}).",
-        pair.name, s.rope_theta, r.rope_theta);
+}
+
+// The receiver's tokenizer and chat template, as far as they are there.
+void plan_text(const PairConfig& pair, PlannedPair& planned, const ModelParts& parts) {
+  std::optional<Tokenizer> tokenizer;
+  if (parts.tokenizer) {
+    tokenizer = Tokenizer::load(planned.receiver / "tokenizer.json");
+    planned.tokenizer_hash = tokenizer->hash();
+    check_ids(pair, planned, tokenizer->vocab_size());
+  }
+  if (parts.chat) {
+    const auto chat = ChatTemplate::load(planned.receiver);
+    planned.chat_hash = chat.hash();
+    planned.eos_token = chat.eos_token();
+    planned.eos_known = tokenizer && tokenizer->id_of(planned.eos_token);
   }
 }
 
-PlannedPair plan_pair(const Config& config, const PairConfig& pair) {
+// Of the weights, checked.
+std::string checked_fingerprint(const fs::path& folder, const ModelConfig& config) {
+  check_weights(folder, config);
+  return weights_fingerprint(folder);
+}
+
+PlannedPair plan_pair(const Config& config, const PairConfig& pair, Absent absent) {
   PlannedPair planned{.sender = model_folder(config, pair.sender),
                       .receiver = model_folder(config, pair.receiver)};
+  const ModelParts sender = find_parts(planned.sender, absent);
+  const ModelParts receiver = find_parts(planned.receiver, absent);
+  if (!sender.config || !receiver.config) return planned;
   planned.sender_config = load_model_config(planned.sender);
   planned.receiver_config = load_model_config(planned.receiver);
-  const auto text = load_text(planned.receiver);
-  check_pair(pair, planned, text->tokenizer.vocab_size());
-  check_weights(planned.sender, planned.sender_config);
-  check_weights(planned.receiver, planned.receiver_config);
-  planned.sender_fingerprint = weights_fingerprint(planned.sender);
-  planned.receiver_fingerprint = planned.receiver == planned.sender
-                                     ? planned.sender_fingerprint
-                                     : weights_fingerprint(planned.receiver);
-  planned.tokenizer_hash = text->tokenizer.hash();
-  planned.chat_hash = text->chat.hash();
-  planned.eos_token = text->chat.eos_token();
-  planned.eos_known = text->tokenizer.id_of(planned.eos_token).has_value();
+  check_shapes(pair, planned);
+  plan_text(pair, planned, receiver);
+  if (sender.weights) {
+    planned.sender_fingerprint = checked_fingerprint(planned.sender, planned.sender_config);
+  }
+  if (planned.receiver == planned.sender) {
+    planned.receiver_fingerprint = planned.sender_fingerprint;
+  } else if (receiver.weights) {
+    planned.receiver_fingerprint = checked_fingerprint(planned.receiver, planned.receiver_config);
+  }
   return planned;
-}
-
-// Both ends answer before the receiver does once more.
-bool debates(const MethodSpec& spec) { return spec.name == "nld" || spec.name == "cipher"; }
-
-// The prompts that decide a cell's answers.
-std::vector<std::string> prompt_keys(const MethodSpec& spec, const PairConfig& pair) {
-  std::vector<std::string> keys{"question_suffix", "answer_prefix"};
-  if (pair.sender_thinks || pair.receiver_thinks) keys.push_back("think_prefix");
-  const auto add = [&](std::initializer_list<const char*> more) {
-    keys.insert(keys.end(), more.begin(), more.end());
-  };
-  if (shares_layers(spec) || spec.name == "ac") {
-    add({"sender", "receiver"});
-  } else if (debates(spec)) {
-    add({spec.resolved.at("sender_aware") == true ? "sender_summary" : "sender", "receiver",
-         "refine", "other_answer"});
-  } else {
-    add({spec.name.c_str()});
-  }
-  return keys;
-}
-
-Json prompt_texts(const Prompts& prompts, const DatasetInfo& info,
-                  const std::vector<std::string>& keys) {
-  Json texts = Json::object();
-  for (const std::string& key : keys) texts[key] = prompts.text(info.name, info.kind, key);
-  return texts;
-}
-
-// The fields of the fidelity that decide a cell's answers beside its calibration, its resolved
-// parameters and its generation key.
-Json fidelity_key(const MethodSpec& spec, const Fidelity& fidelity) {
-  const Json all = values_of(fidelity);
-  Json used = Json::object();
-  const auto take = [&](const char* field) { used[field] = all.at(field); };
-  if (!shares_layers(spec)) return used;
-  take("keep_layer0");
-  take("sink_token");
-  take(spec.name == "kvcomm_s" ? "shifted_start" : "unselected_prefill");
-  if (!spec.resolved.value("ratio", Json()).is_null()) take("layer_count");
-  if (needs_importance(spec)) take("prior");
-  return used;
-}
-
-// What decides both importances and answers.
-Json common_key(const Plan& plan, const PlannedPair& pair, const Dataset& dataset) {
-  const RunConfig& run = plan.config.run;
-  return {{"answers_version", kAnswersVersion},
-          {"sender", pair.sender_fingerprint},
-          {"receiver", pair.receiver_fingerprint},
-          {"tokenizer", pair.tokenizer_hash},
-          {"chat_template", pair.chat_hash},
-          {"dataset", {{"name", dataset.info.name}, {"fingerprint", dataset.fingerprint}}},
-          {"dtype", to_text(run.dtype)},
-          {"device", plan.device_kind},
-          {"max_input_tokens", run.max_input_tokens},
-          {"date", run.date}};
-}
-
-// What ends an end's answers and penalises them.
-Json generation_key(const ModelConfig& model, GeneratedBy by, const Fidelity& fidelity) {
-  const Decoding decoding = make_decoding(model, by, fidelity, /*max_new_tokens=*/0);
-  return {{"eos", decoding.eos}, {"repetition_penalty", decoding.repetition_penalty}};
-}
-
-void set_keys(Cell& cell, const Plan& plan, const Prompts& prompts) {
-  const Dataset& dataset = plan.datasets[cell.dataset];
-  const PairConfig& named = plan.config.pairs[cell.pair];
-  const Json texts = prompt_texts(prompts, dataset.info, prompt_keys(cell.spec, named));
-  Json common = common_key(plan, plan.pairs[cell.pair], dataset);
-  if (named.sender_thinks) common["sender_thinks"] = true;
-  if (named.receiver_thinks) common["receiver_thinks"] = true;
-  if (needs_importance(cell.spec)) {
-    Json key = common;
-    const Json all = values_of(plan.fidelity);
-    key["fidelity"] = {{"importance_from", all.at("importance_from")},
-                       {"importance_mask", all.at("importance_mask")}};
-    key["prompts"] = texts;
-    key["calibration_samples"] = cell.spec.resolved.at("calibration_samples");
-    cell.calibration_samples = key["calibration_samples"];
-    cell.calibration_key_json = key.dump();
-    cell.calibration_key = hash128_hex(cell.calibration_key_json);
-  }
-  Json key = common;
-  key["fidelity"] = fidelity_key(cell.spec, plan.fidelity);
-  key["prompts"] = texts;
-  key["method"] = cell.spec.name;
-  key["parameters"] = Json(cell.spec.resolved);
-  key["metric"] = dataset.info.metric;
-  key["normalisation"] = normalisation_name(dataset.info.metric);
-  key["max_new_tokens"] = max_new_tokens(plan.config.datasets[cell.dataset], dataset.info);
-  key["calibration"] = cell.calibration_key;
-  const PlannedPair& pair = plan.pairs[cell.pair];
-  const bool by_sender = cell.spec.resolved.value("model", "receiver") == "sender";
-  key["generation"] = generation_key(by_sender ? pair.sender_config : pair.receiver_config,
-                                     generated_by(cell.spec), plan.fidelity);
-  if (debates(cell.spec)) {
-    key["sender_generation"] =
-        generation_key(pair.sender_config, GeneratedBy::kModel, plan.fidelity);
-  }
-  cell.key_json = key.dump();
-  cell.key = hash128_hex(cell.key_json);
 }
 
 // ---- what a method asks of a pair
@@ -232,7 +234,7 @@ void check_method(const MethodSpec& spec, const PlannedPair& pair, const Fidelit
     require_layer(spec, "j", "receiver", pair.receiver_config.layers);
   } else if (spec.name == "cipher") {
     require_same_width(pair);
-    if (pair.eos_known) return;
+    if (pair.eos_known || !pair.has_text()) return;
     fail(Exit::kUsage,
          "generating vectors ends at the tokenizer's eos token, and tokenizer_config.json in '{}' "
          "names {}: name one of tokenizer.json's there as eos_token.",
@@ -248,7 +250,7 @@ void check_method(const MethodSpec& spec, const PlannedPair& pair, const Fidelit
 Cell plan_cell(const Plan& plan, const Prompts& prompts, const Cell& place) {
   const Config& config = plan.config;
   Cell cell = place;
-  const auto all = static_cast<int64_t>(plan.datasets[cell.dataset].samples.size());
+  const int64_t all = sample_count(plan.datasets[cell.dataset]);
   const int64_t limit = sample_limit(config, config.datasets[cell.dataset], cell.spec);
   cell.samples = limit == 0 ? all : std::min(limit, all);
   check_method(cell.spec, plan.pairs[cell.pair], plan.fidelity);
@@ -298,18 +300,17 @@ void warn_of_prompts(const Plan& plan, const Prompts& prompts) {
 
 }  // namespace
 
-Plan make_plan(Config config, const std::string& device_kind) {
+Plan make_plan(Config config, const std::string& device_kind, Absent absent) {
   const Fidelity fidelity = fidelity_of(config);
   Plan plan{.config = std::move(config), .device_kind = device_kind, .fidelity = fidelity};
   const Prompts prompts = load_prompts(plan.config);
-  for (size_t i = 0; i < plan.config.datasets.size(); ++i) {
-    plan.datasets.push_back(load_configured_dataset(plan.config, i));
-    warn_without_lemmas(plan.datasets.back().info.metric);
-    if (!plan.datasets[i].warning.empty()) spdlog::warn("{}", plan.datasets[i].warning);
+  for (size_t i = 0; i < plan.config.datasets.size(); ++i) plan_dataset(plan, i, absent);
+  for (const PairConfig& pair : plan.config.pairs) {
+    plan.pairs.push_back(plan_pair(plan.config, pair, absent));
   }
-  for (const PairConfig& pair : plan.config.pairs)
-    plan.pairs.push_back(plan_pair(plan.config, pair));
+  if (absent == Absent::kNamed) name_absent_models(plan);
   for (size_t pair = 0; pair < plan.pairs.size(); ++pair) {
+    if (!plan.pairs[pair].has_configs()) continue;
     for (size_t dataset = 0; dataset < plan.datasets.size(); ++dataset) {
       for (size_t method = 0; method < plan.config.methods.size(); ++method) {
         for (Cell& cell :

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "data/dataset.h"
-#include "method/agent.h"
+#include "method/prompter.h"
 #include "method/spec.h"
 #include "model/config.h"
 #include "select/fidelity.h"
@@ -25,12 +25,15 @@ namespace kvcomm {
 inline constexpr int kAnswersVersion = 1;
 
 struct PlannedPair {
-  std::filesystem::path sender, receiver;  // model folders
-  ModelConfig sender_config, receiver_config;
-  std::string sender_fingerprint, receiver_fingerprint;  // of the weights
-  std::string tokenizer_hash, chat_hash;                 // the receiver's: used at both ends
-  std::string eos_token;   // that the receiver's tokenizer_config.json names, or ""
-  bool eos_known = false;  // its tokenizer has it
+  std::filesystem::path sender, receiver;                // model folders
+  ModelConfig sender_config, receiver_config;            // no layers: absent
+  std::string sender_fingerprint, receiver_fingerprint;  // of the weights; "": absent
+  std::string tokenizer_hash, chat_hash;  // the receiver's, used at both ends; "": absent
+  std::string eos_token;                  // that its tokenizer_config.json names, or ""
+  bool eos_known = false;                 // its tokenizer has it
+
+  bool has_configs() const { return sender_config.layers > 0 && receiver_config.layers > 0; }
+  bool has_text() const { return !tokenizer_hash.empty() && !chat_hash.empty(); }
 };
 
 // pair x data set x method.
@@ -39,7 +42,7 @@ struct Cell {
   size_t pair = 0, dataset = 0, method = 0;  // places in the configuration
   MethodSpec spec;                           // with the pair's own alpha, mu, sigma; expanded
   int64_t samples = 0;                       // the first ones of the evaluated order
-  std::string key, key_json;
+  std::string key, key_json;                 // "": something is absent
   std::string calibration_key, calibration_key_json;  // "": needs none
   int64_t calibration_samples = 0;
 };
@@ -48,13 +51,19 @@ struct Plan {
   Config config;
   std::string device_kind;  // "cpu" | "cuda"
   Fidelity fidelity;
-  std::vector<PlannedPair> pairs;  // as in config.pairs
-  std::vector<Dataset> datasets;   // as in config.datasets
-  std::vector<Cell> cells;         // by pair, then data set, then method; a method's are together
+  std::vector<PlannedPair> pairs;   // as in config.pairs
+  std::vector<Dataset> datasets;    // as in config.datasets; those absent have no path, no samples
+  std::vector<Cell> cells;          // by pair, then data set, then method; a method's are together
+  std::vector<std::string> absent;  // a sentence for each data set and model, with what fetches it
 };
 
+// Whether a plan can do with less than a run: pairs without config.json are left out, a model with
+// config.json alone is planned as far as that goes, and data sets without a file count as
+// published.
+enum class Absent { kRefused, kNamed };
+
 // Fails with the sentence: kUsage (configuration, data), kEnvironment (models, weights).
-Plan make_plan(Config config, const std::string& device_kind);
+Plan make_plan(Config config, const std::string& device_kind, Absent absent = Absent::kRefused);
 
 // A model's folder: a name below paths.models, or a path.
 std::filesystem::path model_folder(const Config& config, const std::string& name);
@@ -64,9 +73,16 @@ Prompts load_prompts(const Config& config);
 // Data set number `index` of the configuration, read from its file.
 Dataset load_configured_dataset(const Config& config, size_t index);
 
+// Of the evaluated order; where the file is absent, of the published data.
+int64_t sample_count(const Dataset& dataset);
+
 int64_t max_new_tokens(const DatasetConfig& config, const DatasetInfo& info);
 
 // Tokenizer and chat template of a model folder.
 std::shared_ptr<const Text> load_text(const std::filesystem::path& folder);
+
+// What turns samples of a data set into a pair's prompts.
+Prompter make_prompter(const Config& config, const PairConfig& pair, const DatasetInfo& info,
+                       std::shared_ptr<const Text> text);
 
 }  // namespace kvcomm

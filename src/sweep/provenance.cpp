@@ -3,10 +3,12 @@
 #include <sys/utsname.h>
 #include <torch/headeronly/version.h>
 
+#include <algorithm>
 #include <fstream>
 #include <thread>
 
 #include "base/clock.h"
+#include "base/error.h"
 #include "comm/communicator.h"
 #include "comm/nccl_link.h"
 #include "store/h5.h"
@@ -54,6 +56,9 @@ std::map<std::string, std::string> environment() {
   return chosen;
 }
 
+// What a data set's fingerprint is called in a run's record.
+std::string fingerprint_name(const Dataset& dataset) { return "data " + dataset.info.name; }
+
 }  // namespace
 
 std::string program_version() { return kVersion; }
@@ -80,9 +85,29 @@ RunRecord describe_run(const Plan& plan, const std::string& run_id,
     run.fingerprints["chat template " + pair.receiver] = plan.pairs[i].chat_hash;
   }
   for (const Dataset& dataset : plan.datasets) {
-    run.fingerprints["data " + dataset.info.name] = dataset.fingerprint;
+    run.fingerprints[fingerprint_name(dataset)] = dataset.fingerprint;
   }
   return run;
+}
+
+void require_same_data(const Plan& plan, const Journals& journals) {
+  constexpr size_t kShown = 12;  // digits of a fingerprint
+  for (const Dataset& dataset : plan.datasets) {
+    if (dataset.fingerprint.empty()) continue;  // planned without its file
+    const auto knows = [&](const RunJournal& journal) {
+      return journal.run.fingerprints.contains(fingerprint_name(dataset));
+    };
+    const auto newest = std::ranges::find_if(journals.runs.rbegin(), journals.runs.rend(), knows);
+    if (newest == journals.runs.rend()) continue;
+    const RunRecord& run = newest->run;
+    const std::string& before = run.fingerprints.at(fingerprint_name(dataset));
+    if (dataset.path.empty() || before == dataset.fingerprint) continue;  // absent, or the same
+    fail(Exit::kUsage,
+         "The data set '{}' changed: its fingerprint was {} for the run of {} in '{}', that of "
+         "'{}' is {}. Put the former data back, or choose another folder with --output.",
+         dataset.info.name, before.substr(0, kShown), run.date, plan.config.run.output.string(),
+         dataset.path.string(), dataset.fingerprint.substr(0, kShown));
+  }
 }
 
 }  // namespace kvcomm

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "store/rows.h"
+#include "store/journal.h"
 #include "sweep/plan.h"
 
 namespace kvcomm {
@@ -12,6 +12,10 @@ namespace kvcomm {
 // The first record of a run's journal.
 RunRecord describe_run(const Plan& plan, const std::string& run_id,
                        const std::vector<std::string>& argv);
+
+// Refuses (kUsage) to add to an output folder where the newest run with a data set of the plan was
+// of another file's bytes: its rows and new ones would not be of the same samples.
+void require_same_data(const Plan& plan, const Journals& journals);
 
 std::string program_version();  // "0.1.0"
 

@@ -277,6 +277,7 @@ void open_office(Office& office, const Config& config, const std::string& device
   require_writable_folder(config.run.output);
   claim_pairs(office);
   const Journals journals = read_journals(config.run.output);
+  require_same_data(office.plan, journals);
   for (const JournalFault& fault : journals.faults) spdlog::warn("{}", describe(fault));
   office.stored = Stored(journals);
   const bool nothing_ours = std::ranges::none_of(office.ours, [](bool mine) { return mine; });

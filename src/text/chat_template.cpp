@@ -145,6 +145,14 @@ ChatTemplate ChatTemplate::load(const fs::path& model_folder) {
   }
 }
 
+bool ChatTemplate::lies_in(const fs::path& model_folder) {
+  const fs::path config_path = model_folder / "tokenizer_config.json";
+  if (fs::exists(model_folder / "chat_template.jinja")) return true;
+  if (!fs::exists(config_path)) return false;
+  const auto config = ordered_json::parse(read_file(config_path), nullptr, /*exceptions=*/false);
+  return config.is_discarded() || config.contains("chat_template");
+}
+
 ChatTemplate::ChatTemplate(std::string source, std::string bos_token, std::string eos_token)
     : bos_token_(std::move(bos_token)),
       eos_token_(std::move(eos_token)),

@@ -30,6 +30,9 @@ class ChatTemplate {
   // tokenizer_config.json names. Fails (kEnvironment) if there is none, or if it cannot be parsed.
   static ChatTemplate load(const std::filesystem::path& model_folder);
 
+  // Whether load() would find one there, readable or not.
+  static bool lies_in(const std::filesystem::path& model_folder);
+
   ChatTemplate(std::string source, std::string bos_token, std::string eos_token);
 
   // One user message with the generation prompt. date: "2024-07-26", given to the template as

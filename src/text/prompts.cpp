@@ -38,7 +38,7 @@ const std::map<std::string, std::vector<std::string>, std::less<>> kPlaceholders
 
 bool is_table_name(std::string_view name) {
   return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
   });
 }
 
@@ -95,7 +95,7 @@ Prompts::Prompts(std::string_view toml, std::string source) : source_(std::move(
     }
     if (!is_table_name(name.str())) {
       fail(Exit::kUsage,
-           "In {}, line {}: the table [{}] can be no data set's; names are of a-z, 0-9 and _.",
+           "In {}, line {}: the table [{}] can be no data set's; names are of a-z, 0-9, _ and -.",
            source_, line_of(node), name.str());
     }
     Table& table = tables_[std::string(name.str())];

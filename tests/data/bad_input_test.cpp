@@ -146,8 +146,8 @@ TEST(BadRecord, OfMusiqueOrQasper) {
       "take it out.");
   EXPECT_EQ(
       musique(
-          R"("paragraphs": [{"is_supporting": true}], "answer_aliases": [], "answerable": true)"),
-      "m.jsonl:1, paragraph has no 'paragraph_text'; its keys are is_supporting.");
+          R"("paragraphs": [{"is_supporting": false}, {"is_supporting": true}], "answer_aliases": [], "answerable": true)"),
+      "m.jsonl:1, paragraphs[1] has no 'paragraph_text'; its keys are is_supporting.");
   EXPECT_EQ(musique(R"("paragraphs": [], "answer_aliases": [], "answerable": "yes")"),
             "m.jsonl:1: 'answerable' is \"yes\", which its form does not have there.");
   EXPECT_EQ(refusal(R"({"id": "x", "input": "q?", "output": "a"})", "q.jsonl", "qasper"),

@@ -218,7 +218,7 @@ class Methods(SystemTest):
                 yield f"failed, but has score {row.score} and answer {row.answer!r}"
         elif (row.answer, row.output_tokens) != (answer.text.replace("\0", "\ufffd"), len(answer.ids)):  # HDF5: no NUL
             step = self.first_differing(row.answer, answer.ids)
-            tie = any(abs(one - two) < TIE for one, two in [*answer.earlier, answer.best[step]])
+            tie = any(abs(one - two) < TIE for one, two in [*answer.earlier, *answer.best[:step + 1]])
             one, two = answer.best[step]
             what = (f"{row.answer!r} ({row.output_tokens} tokens), the twin's {answer.text!r} {answer.ids}; its two "
                     f"best logits at step {step}: {one:.6f} and {two:.6f}")
@@ -231,6 +231,7 @@ class Methods(SystemTest):
             yield f"{row.layers_sent} layers sent, the twin's {answer.whole}"
 
     def first_differing(self, text, ids):
+        """The first step that the text tells apart; ids without text, or with half a letter, may differ before."""
         for step in range(len(ids)):
             if not text.startswith(self.text.decode(ids[:step + 1]).rstrip("\ufffd")):
                 return step

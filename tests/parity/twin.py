@@ -15,9 +15,12 @@ HIDDEN_FROM_VIEW = -np.inf
 
 
 def read_weights(path):
-    """{name: float64 array} of a file in bfloat16, or in a dtype that numpy knows."""
+    """{name: float64 array} of a file in bfloat16, or in a dtype that numpy knows; by name.
+
+    The library lists tensors in an order of its own that changes from process to process.
+    """
     weights = {}
-    for name, tensor in deserialize(path.read_bytes()):
+    for name, tensor in sorted(deserialize(path.read_bytes()), key=lambda item: item[0]):
         if tensor["dtype"] == "BF16":
             flat = (np.frombuffer(tensor["data"], "<u2").astype("<u4") << 16).view("<f4")
         else:

@@ -62,7 +62,7 @@ class BadInput(SystemTest):
     def test_missing_weights(self):
         folder, sweep = self.with_model("noweights")
         (folder / "model.safetensors").unlink()
-        self.both_refuse(sweep, ENVIRONMENT, f"No weights in '{folder}'", "model.safetensors")
+        self.refuses(sweep, ENVIRONMENT, f"No weights in '{folder}'", "model.safetensors")
 
     def test_truncated_weights(self):
         folder, sweep = self.with_model("cut")

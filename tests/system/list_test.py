@@ -52,22 +52,6 @@ class List(SystemTest):
         outcome = self.check(call(["ls", "methods", "--model", folder]))
         self.assertTrue(re.search(r"kvcomm .* 6 of 12 layers", outcome.out), outcome.out)
 
-    def test_plan_tells_what_crosses_the_wire(self):
-        methods = "".join(f'[[method]]\nname = "{name}"\n{rest}\n' for name, rest in (
-            ("skyline", ""), ("kvcomm", 'layer_counts = "all"'), ("contiguous", "sweep_width = 3"),
-            ("ac", "k = 2\nj = 2"), ("nld", ""), ("cipher", "")))
-        outcome = self.check(call(self.sweep("listed", methods=methods).arguments("plan", "listed")))
-        table = {re.split(r"  +", line)[0]: re.split(r"  +", line)[1:] for line in outcome.out.splitlines()[3:]}
-        self.assertEqual(table["skyline"], ["10", "0", "-", "nothing"])
-        for count in (1, 2, 3, 4):
-            self.assertEqual(table[f"kvcomm(layer_count={count})"],
-                             ["10", "0", f"{count} of 4", f"{count * 128} B a context token"])
-        self.assertEqual(table["contiguous(from=1, to=3)"], ["10", "0", "3 of 4", "384 B a context token"])
-        self.assertEqual(table["ac(k=2, j=2)"][-1], "128 B a sample")
-        self.assertEqual(table["nld"][-1], "4 B a token generated")
-        self.assertEqual(table["cipher"][-1], "128 B a step generated")
-        self.assertEqual(len(table), 10)
-
 
 if __name__ == "__main__":
     main()

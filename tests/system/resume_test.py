@@ -4,7 +4,7 @@ import os
 import resource
 import signal
 
-from support import SystemTest, children, demo_records, finished, main, rows, tables
+from support import SystemTest, call, children, demo_records, finished, main, rows, tables
 
 METHODS = """
 [[method]]
@@ -162,6 +162,53 @@ class Interrupted(SystemTest):
         self.assertLess(self.work.samples_stored("full"), ROWS)
         self.check(self.work.run("full"))
         self.assert_complete("full")
+
+
+class ChangedData(SystemTest):
+    """Rows of two versions of a file are never put side by side under one data set's name."""
+
+    def setUp(self):
+        self.sweep_ = self.sweep("changed", METHODS, demo_records(6))
+        self.file = self.folder / "changed.jsonl"
+        self.output = self._testMethodName
+
+    def change(self):
+        """One letter of one answer; returns what stood there before."""
+        before = self.file.read_text()
+        self.file.write_text(before.replace('"answers": ["', '"answers": ["x', 1))
+        self.assertNotEqual(self.file.read_text(), before)
+        return before
+
+    def refused(self, outcome):
+        self.check(outcome, 2)
+        self.assertRegex(outcome.log, r"The data set 'demo' changed: its fingerprint was [0-9a-f]{12} for the run of "
+                                      rf".* in '{self.folder}/{self.output}', that of '{self.file}' is [0-9a-f]{{12}}\.")
+        self.assertIn("--output", outcome.log)
+
+    def test_stops_a_resume_and_its_plan_until_the_file_is_back(self):
+        self.check(self.sweep_.run(self.output, sets=["run.limit=3"]))
+        before, stored = self.change(), self.sweep_.journal_lines(self.output)
+        for ranks in (1, 2):
+            self.refused(self.sweep_.run(self.output, ranks))
+        self.refused(call(self.sweep_.arguments("plan", self.output)))
+        self.assertEqual(self.sweep_.journal_lines(self.output), stored)
+        self.check(self.sweep_.run(self.output + "-other"))
+        self.file.write_text(before)
+        self.check(self.sweep_.run(self.output))
+        self.assertEqual(self.sweep_.samples_stored(self.output), 6 * 5)
+
+    def test_another_data_set_beside_it_is_no_change(self):
+        self.check(self.sweep_.run(self.output))
+        first = self.sweep_.toml.read_text()
+        (self.folder / "named.jsonl").write_text('{"prompt_A": "Ann is at the tower.", "prompt_B": "Where?", "y": "x"}\n')
+        other = '[[dataset]]\nname = "countries"\npath = "%s"\nmax_new_tokens = 6\n' % (self.folder / "named.jsonl")
+        self.sweep_.toml.write_text(first.replace('name = "demo"', 'name = "countries"').replace("changed.jsonl", "named.jsonl"))
+        self.check(self.sweep_.run(self.output))
+        self.sweep_.toml.write_text(first + other)
+        self.check(self.sweep_.run(self.output))
+        self.assertEqual(self.sweep_.samples_stored(self.output), (6 + 1) * 5)
+        self.change()
+        self.refused(self.sweep_.run(self.output))
 
 
 if __name__ == "__main__":

@@ -81,6 +81,13 @@ TEST(Prompts, ADataSetsTableOverridesKeyByKey) {
   EXPECT_EQ(prompts.text("countries", "qa", "receiver"), "R {question}");
 }
 
+TEST(Prompts, ADataSetWithAHyphenHasATableToo) {
+  for (const auto* name : {"longbench_repobench-p", "'longbench_repobench-p'"}) {
+    const Prompts prompts = load_text(fmt::format("[{}]\nsender = 'L {{context}}'\n", name));
+    EXPECT_EQ(prompts.text("longbench_repobench-p", "code", "sender"), "L {context}");
+  }
+}
+
 TEST(Prompts, AFileReplacesTheWholeSet) {
   const Prompts prompts = load_text("[qa]\nsender = 'S'\n");
   EXPECT_FALSE(prompts.has("x", "qa", "receiver"));
@@ -113,6 +120,7 @@ TEST(Prompts, RefusesWhatItDoesNotKnow) {
   EXPECT_THAT(refusal("sender = 'x'\n"), AllOf(HasSubstr("line 1"), HasSubstr("outside a table")));
   EXPECT_THAT(refusal("[qa]\n\nsender = 3\n"), AllOf(HasSubstr("line 3"), HasSubstr("no text")));
   EXPECT_THAT(refusal("[Qa]\nsender = 'x'\n"), HasSubstr("[Qa]"));
+  EXPECT_THAT(refusal("['hotpot qa']\nsender = 'x'\n"), HasSubstr("[hotpot qa]"));
   EXPECT_THAT(refusal("[qa\n"), AllOf(HasSubstr("line 1"), HasSubstr("prompts.toml")));
 }
 

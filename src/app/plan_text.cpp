@@ -1,0 +1,191 @@
+#include "app/plan_text.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <set>
+#include <tuple>
+#include <vector>
+
+#include "app/tables.h"
+#include "app/wire_cost.h"
+#include "method/sharing.h"
+#include "sweep/tokens.h"
+
+namespace kvcomm {
+
+namespace {
+
+using Rows = std::vector<std::vector<std::string>>;
+
+// A sum of which parts may be unknown.
+struct Amount {
+  int64_t sum = 0;
+  bool at_most = false, open = false;  // open: something unknown comes on top
+
+  void operator+=(const Amount& other) {
+    sum += other.sum;
+    at_most = at_most || other.at_most;
+    open = open || other.open;
+  }
+  std::string text(const std::string& of_sum) const {
+    if (open) return sum == 0 ? "?" : of_sum + " and more";
+    return at_most ? "up to " + of_sum : of_sum;
+  }
+  std::string tokens_text() const { return text(std::to_string(sum)); }
+  std::string bytes_text() const { return text(kvcomm::bytes_text(static_cast<double>(sum))); }
+};
+
+const Amount kUnknown{.open = true};
+
+// What cells do in all.
+struct Sums {
+  int64_t cells = 0, samples = 0, stored = 0;
+  Amount context, prompt, sent, calibration;
+
+  void operator+=(const Sums& other) {
+    cells += other.cells;
+    samples += other.samples;
+    stored += other.stored;
+    context += other.context;
+    prompt += other.prompt;
+    sent += other.sent;
+    calibration += other.calibration;
+  }
+  std::vector<std::string> row(const std::string& name) const {
+    return {name,
+            std::to_string(cells),
+            std::to_string(samples),
+            std::to_string(stored),
+            context.tokens_text(),
+            prompt.tokens_text(),
+            sent.bytes_text(),
+            calibration.bytes_text()};
+  }
+};
+
+// Payload of a cell's samples.
+Amount sent_by(const WireCost& cost, const std::optional<CellTokens>& tokens, int64_t samples) {
+  if (cost.per_context_token > 0 && !tokens) return kUnknown;
+  const int64_t sending = samples - (tokens ? tokens->too_long : 0);
+  return {.sum = cost.per_context_token * (tokens ? tokens->context : 0) +
+                 (cost.per_sample + cost.per_step * cost.most_steps) * sending,
+          .at_most = cost.at_most || cost.per_step > 0};
+}
+
+class PlanWriter {
+ public:
+  PlanWriter(const Plan& plan, const Stored& stored)
+      : plan_(plan), stored_(stored), counter_(plan) {}
+
+  std::string text() {
+    for (const Cell& cell : plan_.cells) add(cell);
+    return tables_ + totals_text() + notes_text();
+  }
+
+ private:
+  void add(const Cell& cell) {
+    const ModelConfig& model = plan_.pairs[cell.pair].receiver_config;
+    const WireCost cost = wire_cost(cell.spec, model, element_bytes_, plan_.fidelity);
+    const std::optional<CellTokens> tokens = counter_.count(cell);
+    Sums sums{.cells = 1, .samples = cell.samples};
+    for (uint32_t sample = 0; sample < cell.samples; ++sample) {
+      sums.stored += !cell.key.empty() && stored_.is_done(cell.key, sample);
+    }
+    sums.context = tokens ? Amount{tokens->context} : kUnknown;
+    sums.prompt = tokens && tokens->prompt ? Amount{*tokens->prompt} : kUnknown;
+    sums.sent = sent_by(cost, tokens, cell.samples);
+    sums.calibration = calibration_of(cell);
+    if (tokens) too_long_ = std::max(too_long_, tokens->too_long);
+    by_pair_.resize(plan_.pairs.size());
+    by_pair_[cell.pair] += sums;
+
+    const std::string layers =
+        shares_layers(cell.spec)
+            ? fmt::format("{} of {}", layers_sent(cell.spec, model.layers, plan_.fidelity).text(),
+                          model.layers)
+            : "-";
+    rows_.push_back({cell.spec.label(), std::to_string(cell.samples), std::to_string(sums.stored),
+                     layers, sums.context.tokens_text(),
+                     debates(cell.spec) ? "varies" : sums.prompt.tokens_text(), cost.text(),
+                     sums.sent.bytes_text()});
+    const bool last = &cell == &plan_.cells.back() || (&cell)[1].pair != cell.pair ||
+                      (&cell)[1].dataset != cell.dataset;
+    if (last) end_table(cell);
+  }
+
+  // What the first cell to ask for importances sends for them: keys and values of all layers.
+  Amount calibration_of(const Cell& cell) {
+    if (!needs_importance(cell.spec)) return {};
+    Cell probe = cell;
+    probe.samples = std::min(cell.spec.resolved.at("calibration_samples").get<int64_t>(),
+                             sample_count(plan_.datasets[cell.dataset]));
+    if (!calibrated_.emplace(cell.pair, cell.dataset, probe.samples).second) return {};
+    const ModelConfig& model = plan_.pairs[cell.pair].receiver_config;
+    const std::optional<CellTokens> tokens = counter_.count(probe);
+    if (!tokens) return kUnknown;
+    return {.sum = tokens->context * model.layers * model.kv_bytes_per_token(element_bytes_)};
+  }
+
+  void end_table(const Cell& cell) {
+    const Dataset& dataset = plan_.datasets[cell.dataset];
+    const std::string& pair = plan_.config.pairs[cell.pair].name;
+    const std::string where =
+        dataset.path.empty() ? "as published; the file is absent" : "in " + dataset.path.string();
+    rows_.insert(rows_.begin(), {"method", "samples", "stored", "layers sent", "context tokens",
+                                 "prompt tokens", "crosses the wire", "sent"});
+    tables_ += fmt::format("{} on {} ({} samples {})\n{}\n", pair, dataset.info.name,
+                           sample_count(dataset), where, text_table(rows_));
+    rows_.clear();
+    if (too_long_ > 0) {
+      notes_ += fmt::format(
+          "{} on {}: the prompts of {} of {} samples are longer than run.max_input_tokens = {}; "
+          "these samples will fail.\n",
+          pair, dataset.info.name, too_long_, sample_count(dataset),
+          plan_.config.run.max_input_tokens);
+    }
+    too_long_ = 0;
+  }
+
+  std::string totals_text() const {
+    if (plan_.cells.empty()) return "No cell can be planned yet.\n";
+    Rows rows{{"pair", "cells", "samples", "stored", "context tokens", "prompt tokens", "sent",
+               "sent to calibrate"}};
+    Sums all;
+    for (size_t pair = 0; pair < by_pair_.size(); ++pair) {
+      all += by_pair_[pair];
+      if (by_pair_[pair].cells > 0 && by_pair_.size() > 1) {
+        rows.push_back(by_pair_[pair].row(plan_.config.pairs[pair].name));
+      }
+    }
+    rows.push_back(all.row("all"));
+    return text_table(rows);
+  }
+
+  std::string notes_text() const {
+    std::string text = notes_.empty() ? "" : "\n" + notes_;
+    if (plan_.absent.empty()) return text;
+    text += "\nBefore `kvcomm run`:\n";
+    for (const std::string& sentence : plan_.absent) text += sentence + "\n";
+    return text;
+  }
+
+  const Plan& plan_;
+  const Stored& stored_;
+  const int64_t element_bytes_ = element_bytes(plan_.config.run.dtype);
+  TokenCounter counter_;
+  std::set<std::tuple<size_t, size_t, int64_t>> calibrated_;  // pair, data set, samples
+  std::vector<Sums> by_pair_;
+  Rows rows_;             // of the table that is being filled
+  int64_t too_long_ = 0;  // likewise
+  std::string tables_, notes_;
+};
+
+}  // namespace
+
+std::string plan_text(const Plan& plan, const Stored& stored) {
+  return PlanWriter(plan, stored).text();
+}
+
+}  // namespace kvcomm

@@ -1,0 +1,124 @@
+#include "sweep/keys.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/hash.h"
+#include "method/decoding.h"
+#include "method/sharing.h"
+#include "score/score.h"
+
+namespace kvcomm {
+
+using Json = nlohmann::json;
+
+namespace {
+
+Json prompt_texts(const Prompts& prompts, const DatasetInfo& info,
+                  const std::vector<std::string>& keys) {
+  Json texts = Json::object();
+  for (const std::string& key : keys) texts[key] = prompts.text(info.name, info.kind, key);
+  return texts;
+}
+
+// The fields of the fidelity that decide a cell's answers beside its calibration, its resolved
+// parameters and its generation key.
+Json fidelity_key(const MethodSpec& spec, const Fidelity& fidelity) {
+  const Json all = values_of(fidelity);
+  Json used = Json::object();
+  const auto take = [&](const char* field) { used[field] = all.at(field); };
+  if (!shares_layers(spec)) return used;
+  take("keep_layer0");
+  take("sink_token");
+  take(spec.name == "kvcomm_s" ? "shifted_start" : "unselected_prefill");
+  if (!spec.resolved.value("ratio", Json()).is_null()) take("layer_count");
+  if (needs_importance(spec)) take("prior");
+  return used;
+}
+
+// What decides both importances and answers.
+Json common_key(const Plan& plan, const PlannedPair& pair, const Dataset& dataset) {
+  const RunConfig& run = plan.config.run;
+  return {{"answers_version", kAnswersVersion},
+          {"sender", pair.sender_fingerprint},
+          {"receiver", pair.receiver_fingerprint},
+          {"tokenizer", pair.tokenizer_hash},
+          {"chat_template", pair.chat_hash},
+          {"dataset", {{"name", dataset.info.name}, {"fingerprint", dataset.fingerprint}}},
+          {"dtype", to_text(run.dtype)},
+          {"device", plan.device_kind},
+          {"max_input_tokens", run.max_input_tokens},
+          {"date", run.date}};
+}
+
+// Whether all is there that a key is made of.
+bool is_whole(const PlannedPair& pair, const Dataset& dataset) {
+  return !pair.sender_fingerprint.empty() && !pair.receiver_fingerprint.empty() &&
+         pair.has_text() && !dataset.path.empty();
+}
+
+// What ends an end's answers and penalises them.
+Json generation_key(const ModelConfig& model, GeneratedBy by, const Fidelity& fidelity) {
+  const Decoding decoding = make_decoding(model, by, fidelity, /*max_new_tokens=*/0);
+  return {{"eos", decoding.eos}, {"repetition_penalty", decoding.repetition_penalty}};
+}
+
+}  // namespace
+
+std::vector<std::string> prompt_keys(const MethodSpec& spec, const PairConfig& pair) {
+  std::vector<std::string> keys{"question_suffix", "answer_prefix"};
+  if (pair.sender_thinks || pair.receiver_thinks) keys.push_back("think_prefix");
+  const auto add = [&](std::initializer_list<const char*> more) {
+    keys.insert(keys.end(), more.begin(), more.end());
+  };
+  if (shares_layers(spec) || spec.name == "ac") {
+    add({"sender", "receiver"});
+  } else if (debates(spec)) {
+    add({spec.resolved.at("sender_aware") == true ? "sender_summary" : "sender", "receiver",
+         "refine", "other_answer"});
+  } else {
+    add({spec.name.c_str()});
+  }
+  return keys;
+}
+
+void set_keys(Cell& cell, const Plan& plan, const Prompts& prompts) {
+  const Dataset& dataset = plan.datasets[cell.dataset];
+  const PairConfig& named = plan.config.pairs[cell.pair];
+  const Json texts = prompt_texts(prompts, dataset.info, prompt_keys(cell.spec, named));
+  if (!is_whole(plan.pairs[cell.pair], dataset)) return;
+  Json common = common_key(plan, plan.pairs[cell.pair], dataset);
+  if (named.sender_thinks) common["sender_thinks"] = true;
+  if (named.receiver_thinks) common["receiver_thinks"] = true;
+  if (needs_importance(cell.spec)) {
+    Json key = common;
+    const Json all = values_of(plan.fidelity);
+    key["fidelity"] = {{"importance_from", all.at("importance_from")},
+                       {"importance_mask", all.at("importance_mask")}};
+    key["prompts"] = texts;
+    key["calibration_samples"] = cell.spec.resolved.at("calibration_samples");
+    cell.calibration_samples = key["calibration_samples"];
+    cell.calibration_key_json = key.dump();
+    cell.calibration_key = hash128_hex(cell.calibration_key_json);
+  }
+  Json key = common;
+  key["fidelity"] = fidelity_key(cell.spec, plan.fidelity);
+  key["prompts"] = texts;
+  key["method"] = cell.spec.name;
+  key["parameters"] = Json(cell.spec.resolved);
+  key["metric"] = dataset.info.metric;
+  key["normalisation"] = normalisation_name(dataset.info.metric);
+  key["max_new_tokens"] = max_new_tokens(plan.config.datasets[cell.dataset], dataset.info);
+  key["calibration"] = cell.calibration_key;
+  const PlannedPair& pair = plan.pairs[cell.pair];
+  const bool by_sender = cell.spec.resolved.value("model", "receiver") == "sender";
+  key["generation"] = generation_key(by_sender ? pair.sender_config : pair.receiver_config,
+                                     generated_by(cell.spec), plan.fidelity);
+  if (debates(cell.spec)) {
+    key["sender_generation"] =
+        generation_key(pair.sender_config, GeneratedBy::kModel, plan.fidelity);
+  }
+  cell.key_json = key.dump();
+  cell.key = hash128_hex(cell.key_json);
+}
+
+}  // namespace kvcomm

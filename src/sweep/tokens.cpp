@@ -1,0 +1,117 @@
+#include "sweep/tokens.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <thread>
+
+#include "base/error.h"
+
+namespace kvcomm {
+
+namespace {
+
+// Calls work(i) for from <= i < to on all cores; fails as the first call that does.
+template <typename Work>
+void on_all_cores(size_t from, size_t to, const Work& work) {
+  std::atomic<size_t> next = from;
+  const auto take = [&](std::exception_ptr& failure) {
+    try {
+      for (size_t i = next++; i < to; i = next++) work(i);
+    } catch (...) {  // rethrown below
+      failure = std::current_exception();
+      next = to;
+    }
+  };
+  std::vector<std::exception_ptr> failures(std::max(1U, std::thread::hardware_concurrency()));
+  {
+    std::vector<std::jthread> others;
+    for (size_t i = 1; i < std::min(failures.size(), to - from); ++i) {
+      others.emplace_back(take, std::ref(failures[i]));
+    }
+    take(failures[0]);
+  }
+  for (const std::exception_ptr& failure : failures) {
+    if (failure) std::rethrow_exception(failure);
+  }
+}
+
+}  // namespace
+
+// ---- what a cell's ends read
+
+std::optional<CellTokens> TokenCounter::count(const Cell& cell) {
+  using enum Reading;
+  if (!plan_.pairs[cell.pair].has_text() || plan_.datasets[cell.dataset].path.empty()) return {};
+  const MethodSpec& spec = cell.spec;
+  const bool alone = spec.name == "baseline" || spec.name == "skyline";
+  const Reading by_sender = !debates(spec)                             ? kContext
+                            : spec.resolved.at("sender_aware") == true ? kSummarise
+                                                                       : kSay;
+  const Lengths& prompts = lengths(cell, spec.name == "baseline"  ? kBaseline
+                                         : spec.name == "skyline" ? kSkyline
+                                                                  : kQuestion);
+  const Lengths none(alone ? prompts.size() : 0);
+  const Lengths& contexts = alone ? none : lengths(cell, by_sender);
+  CellTokens tokens;
+  int64_t prompt = 0;
+  for (size_t i = 0; i < static_cast<size_t>(cell.samples); ++i) {
+    const bool too_long = contexts[i] == kTooLong || prompts[i] == kTooLong;
+    tokens.too_long += too_long;
+    tokens.context += too_long ? 0 : contexts[i];
+    prompt += too_long ? 0 : prompts[i];
+  }
+  if (!debates(spec)) tokens.prompt = prompt;
+  return tokens;
+}
+
+const TokenCounter::Lengths& TokenCounter::lengths(const Cell& cell, Reading reading) {
+  const PairConfig& named = plan_.config.pairs[cell.pair];
+  const PlannedPair& pair = plan_.pairs[cell.pair];
+  const Dataset& dataset = plan_.datasets[cell.dataset];
+  const End answering =
+      cell.spec.resolved.value("model", "receiver") == "sender" ? End::kSender : End::kReceiver;
+  Lengths& found = lengths_[fmt::format("{} {} {} {} {} {} {}", pair.tokenizer_hash, pair.chat_hash,
+                                        cell.dataset, named.sender_thinks, named.receiver_thinks,
+                                        static_cast<int>(reading), static_cast<int>(answering))];
+  const size_t known = found.size(), wanted = static_cast<size_t>(cell.samples);
+  if (known >= wanted) return found;
+  const Prompter prompter = make_prompter(plan_.config, named, dataset.info, text_of(pair));
+  const auto encode = [&](const Sample& sample) {
+    switch (reading) {
+      case Reading::kContext:
+        return prompter.sender(sample, /*sender=*/0);
+      case Reading::kSay:
+        return prompter.sender(sample, /*sender=*/0, SenderTask::kAnswer);
+      case Reading::kSummarise:
+        return prompter.sender(sample, /*sender=*/0, SenderTask::kSummarise);
+      case Reading::kQuestion:
+        return prompter.receiver(sample);
+      case Reading::kBaseline:
+        return prompter.baseline(sample, answering);
+      case Reading::kSkyline:
+        return prompter.skyline(sample, answering);
+    }
+    return std::vector<int64_t>();
+  };
+  found.resize(wanted);
+  on_all_cores(known, wanted, [&](size_t i) {
+    try {
+      found[i] = std::ssize(encode(dataset.samples[i]));
+    } catch (const Error& error) {
+      if (error.exit() != Exit::kUsage) throw;
+      found[i] = kTooLong;
+    }
+  });
+  return found;
+}
+
+std::shared_ptr<const Text> TokenCounter::text_of(const PlannedPair& pair) {
+  auto& text = texts_[pair.tokenizer_hash + pair.chat_hash];
+  if (!text) text = load_text(pair.receiver);
+  return text;
+}
+
+}  // namespace kvcomm

@@ -1,0 +1,110 @@
+// A sweep of two tiny models on four records, planned from text or refused with a sentence.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "sweep/plan.h"
+#include "tests/method/tiny_model.h"
+
+namespace kvcomm::testing {
+
+namespace fs = std::filesystem;
+
+class PlanTest : public ::testing::Test {
+ protected:
+  PlanTest() {
+    make_tiny_model(root() / "models/a");
+    make_tiny_model(root() / "models/b", "tiny-llama3-tied");
+    write_data("ship");
+  }
+
+  const fs::path& root() const { return folder_.path(); }
+
+  void write_data(const std::string& answer) {
+    std::ofstream out(root() / "demo.jsonl");
+    for (int i = 0; i < 4; ++i) {
+      out << R"({"id": "s)" << i
+          << R"(", "context": "The ship.", "question": "What?", "answers": [")" << answer
+          << "\"]}\n";
+    }
+  }
+
+  // The plan of a sweep from a to b; sets as on the command line.
+  Plan plan(const std::vector<std::string>& sets = {}) {
+    const fs::path file = root() / "sweep.toml";
+    std::ofstream(file) << fmt::format(R"(
+[paths]
+models = "{0}/models"
+data = "{0}"
+[[pair]]
+name = "p"
+sender = "a"
+receiver = "b"
+[[dataset]]
+name = "demo"
+{1})",
+                                       root().string(), methods_);
+    return make_plan(load_config(file, sets), "cpu", absent_);
+  }
+
+  // The same with one method, given as lines without its header.
+  Plan plan_of(const std::string& method, const std::vector<std::string>& sets = {}) {
+    methods_ = "[[method]]\nname = " + method + "\n";
+    return plan(sets);
+  }
+
+  static std::vector<std::string> labels(const Plan& plan) {
+    std::vector<std::string> all;
+    for (const Cell& cell : plan.cells) all.push_back(cell.spec.label());
+    return all;
+  }
+
+  void edit(const fs::path& file, const std::string& from, const std::string& to) {
+    std::string text = read_file(file);
+    const size_t at = text.find(from);
+    ASSERT_NE(at, std::string::npos) << from << " in " << file;
+    text.replace(at, from.size(), to);
+    std::ofstream(file) << text;
+  }
+
+  // The sentence that refuses the plan.
+  std::string refusal(Exit exit, const std::vector<std::string>& sets = {}) {
+    try {
+      plan(sets);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.exit(), exit) << error.what();
+      return error.what();
+    }
+    return "accepted";
+  }
+
+  // The sentence that refuses a plan with this method alone.
+  std::string refusal_of(const std::string& method, const std::vector<std::string>& sets = {}) {
+    methods_ = "[[method]]\nname = " + method + "\n";
+    return refusal(Exit::kUsage, sets);
+  }
+
+  TemporaryFolder folder_;
+  Absent absent_ = Absent::kRefused;
+  std::string methods_ = R"(
+[[method]]
+name = "baseline"
+[[method]]
+name = "kvcomm"
+ratio = 0.5
+[[method]]
+name = "random"
+[[method]]
+name = "contiguous"
+from = 0
+to = 1
+)";
+};
+
+}  // namespace kvcomm::testing
