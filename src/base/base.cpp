@@ -200,18 +200,30 @@ std::string join(std::span<const std::string> parts, std::string_view separator)
 }
 
 // ---- nesting
+namespace {
+
+// The place of the quotation mark that closes the JSON string which begins at `at`.
+size_t json_string_end(std::string_view json, size_t at) {
+  for (size_t close = json.find('"', at + 1); close < json.size();
+       close = json.find('"', close + 1)) {
+    size_t escapes = 0;
+    while (json[close - 1 - escapes] == '\\') ++escapes;
+    if (escapes % 2 == 0) return close;
+  }
+  return json.size();
+}
+
+}  // namespace
+
 size_t first_too_deep(std::string_view json) {
   size_t depth = 0;
-  bool quoted = false;
   for (size_t at = 0; at < json.size(); ++at) {
     const char c = json[at];
-    if (quoted && c == '\\') {
-      ++at;
-    } else if (c == '"') {
-      quoted = !quoted;
-    } else if (!quoted && (c == '[' || c == '{')) {
+    if (c == '"') {
+      at = json_string_end(json, at);
+    } else if (c == '[' || c == '{') {
       if (++depth > kDeepestJson) return at;
-    } else if (!quoted && (c == ']' || c == '}')) {
+    } else if (c == ']' || c == '}') {
       depth -= depth > 0;
     }
   }

@@ -38,10 +38,6 @@ json parse(std::string_view text, const Start& start) {
     const size_t break_at = text.substr(0, at).rfind('\n');
     return break_at == std::string_view::npos ? start.byte + at + 1 : at - break_at;
   };
-  if (const size_t broken = first_broken_utf8(text); broken < text.size()) {
-    fail(Exit::kUsage, "{}:{} is no UTF-8 at byte {} of the line: convert the file to UTF-8.",
-         start.file, line_of(broken), column_of(broken));
-  }
   if (const size_t deep = first_too_deep(text); deep < text.size()) {
     fail(Exit::kUsage, "{}:{} nests deeper than {} levels at byte {} of the line.", start.file,
          line_of(deep), kDeepestJson, column_of(deep));
@@ -49,6 +45,10 @@ json parse(std::string_view text, const Start& start) {
   try {
     return json::parse(text);
   } catch (const json::parse_error& error) {
+    if (const size_t broken = first_broken_utf8(text); broken < text.size()) {
+      fail(Exit::kUsage, "{}:{} is no UTF-8 at byte {} of the line: convert the file to UTF-8.",
+           start.file, line_of(broken), column_of(broken));
+    }
     const size_t at = std::min(text.size(), std::max<size_t>(error.byte, 1) - 1);
     fail(Exit::kUsage, "{}:{} is cut off or no JSON: what stands at byte {} of the line {}.",
          start.file, line_of(at), column_of(at),
