@@ -82,7 +82,8 @@ std::string datasets_text(const ListArguments& arguments) {
     row.push_back(from);
     rows.push_back(std::move(row));
   }
-  return text_table(rows, head.size()) + (notes.empty() ? "" : "\n" + notes);
+  const char* legend = tokenizer ? "\nTokens: median / 95th percentile / longest.\n" : "";
+  return text_table(rows, head.size()) + legend + (notes.empty() ? "" : "\n" + notes);
 }
 
 }  // namespace kvcomm
