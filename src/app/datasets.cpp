@@ -73,6 +73,7 @@ std::string datasets_text(const ListArguments& arguments) {
         row[1] = std::to_string(dataset.samples.size());
         if (tokenizer) lengths = length_cells(dataset, *tokenizer);
         from = path->string();
+        if (!dataset.warning.empty()) notes += dataset.warning + "\n";
       }
     } catch (const Error& error) {
       from = "see below";

@@ -86,10 +86,7 @@ std::string read_file(const fs::path& path) {
   }
   std::ifstream in(path, std::ios::binary);
   if (!in) fail(Exit::kUsage, "Cannot read '{}': {}.", path.string(), std::strerror(errno));
-  std::string content{std::istreambuf_iterator<char>(in), {}};
-  if (in.bad())
-    fail(Exit::kUsage, "Reading '{}' broke off: {}.", path.string(), std::strerror(errno));
-  return content;
+  return reading(path, [&] { return std::string{std::istreambuf_iterator<char>(in), {}}; });
 }
 
 void write_file_atomic(const fs::path& path, std::string_view content) {
@@ -116,6 +113,7 @@ void rename_durably(const fs::path& from, const fs::path& to) {
   std::error_code error;
   fs::rename(from, to, error);
   if (error) {
+    ::unlink(from.c_str());
     fail(Exit::kEnvironment, "Cannot rename '{}' to '{}': {}.", from.string(), to.string(),
          error.message());
   }
@@ -197,6 +195,29 @@ std::string shortest(double value) { return fmt::format("{}", value); }
 
 std::string join(std::span<const std::string> parts, std::string_view separator) {
   return fmt::format("{}", fmt::join(parts, separator));
+}
+
+std::string_view strip(std::string_view text) {
+  constexpr std::string_view kSpaces[] = {
+      "\t",           "\n",           "\v",           "\f",           "\r",
+      "\x1C",         "\x1D",         "\x1E",         "\x1F",         " ",
+      "\xC2\x85",     "\xC2\xA0",     "\xE1\x9A\x80", "\xE2\x80\x80", "\xE2\x80\x81",
+      "\xE2\x80\x82", "\xE2\x80\x83", "\xE2\x80\x84", "\xE2\x80\x85", "\xE2\x80\x86",
+      "\xE2\x80\x87", "\xE2\x80\x88", "\xE2\x80\x89", "\xE2\x80\x8A", "\xE2\x80\xA8",
+      "\xE2\x80\xA9", "\xE2\x80\xAF", "\xE2\x81\x9F", "\xE3\x80\x80"};
+  const auto at_front = [&] {
+    return std::ranges::find_if(kSpaces, [&](auto space) { return text.starts_with(space); });
+  };
+  const auto at_back = [&] {
+    return std::ranges::find_if(kSpaces, [&](auto space) { return text.ends_with(space); });
+  };
+  for (auto space = at_front(); space != std::end(kSpaces); space = at_front()) {
+    text.remove_prefix(space->size());
+  }
+  for (auto space = at_back(); space != std::end(kSpaces); space = at_back()) {
+    text.remove_suffix(space->size());
+  }
+  return text;
 }
 
 // ---- nesting

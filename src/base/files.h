@@ -2,10 +2,24 @@
 #pragma once
 
 #include <filesystem>
+#include <ios>
 #include <string>
 #include <string_view>
 
+#include "base/error.h"
+
 namespace kvcomm {
+
+// What `read` gives, which takes bytes from the file by its stream's buffer: that throws where the
+// disk fails. Fails (kUsage) then.
+template <typename Read>
+auto reading(const std::filesystem::path& path, const Read& read) {
+  try {
+    return read();
+  } catch (const std::ios_base::failure& failure) {
+    fail(Exit::kUsage, "Reading '{}' broke off: {}.", path.string(), failure.code().message());
+  }
+}
 
 // Fails (kUsage) naming the path and the system's reason.
 std::string read_file(const std::filesystem::path& path);

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "data/utf8.h"
 
 namespace kvcomm {
@@ -15,7 +16,7 @@ constexpr int kEnd = std::char_traits<char>::eof();
 }  // namespace
 
 CsvReader::CsvReader(const std::filesystem::path& file)
-    : name_(file.filename().string()), in_(file, std::ios::binary) {
+    : path_(file), name_(file.filename().string()), in_(file, std::ios::binary) {
   if (!in_) fail(Exit::kUsage, "Cannot read '{}': {}.", file.string(), std::strerror(errno));
   std::string start(kByteOrderMark.size(), '\0');
   in_.read(start.data(), static_cast<std::streamsize>(start.size()));
@@ -70,6 +71,10 @@ std::string CsvReader::plain_cell() {
 }
 
 std::optional<CsvRow> CsvReader::next() {
+  return reading(path_, [&] { return next_row(); });
+}
+
+std::optional<CsvRow> CsvReader::next_row() {
   while (peek() == '\r' || peek() == '\n') skip_line_end();
   if (peek() == kEnd) return std::nullopt;
   CsvRow row{.line = line_};

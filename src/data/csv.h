@@ -24,12 +24,14 @@ class CsvReader {
   std::optional<CsvRow> next();
 
  private:
+  std::optional<CsvRow> next_row();
   std::string quoted_cell();
   std::string plain_cell();
   void skip_line_end();
   int peek();
   int get();
 
+  std::filesystem::path path_;
   std::string name_;
   std::ifstream in_;
   size_t line_ = 1;

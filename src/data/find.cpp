@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cctype>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -29,7 +30,10 @@ std::vector<fs::path> folders_of(const fs::path& folder) {
 }
 
 bool file_fits(const Source& source, const fs::path& file) {
-  if (std::ranges::count(kExtensions, file.extension().string()) == 0) return false;
+  std::string extension = file.extension().string();
+  std::ranges::transform(extension, extension.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  if (std::ranges::count(kExtensions, extension) == 0) return false;
   try {
     const std::optional<Record> first = RecordReader(file).next();
     return first && belongs_to(source, *first);
@@ -49,7 +53,8 @@ std::vector<fs::path> candidates(const Source& source, const fs::path& data_fold
     std::vector<fs::path> files;
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(folder, error)) {
-      if (entry.is_regular_file(error)) files.push_back(entry.path());
+      const bool hidden = entry.path().filename().string().starts_with('.');
+      if (!hidden && entry.is_regular_file(error)) files.push_back(entry.path());
     }
     std::ranges::sort(files);
     std::ranges::copy_if(files, std::back_inserter(found),

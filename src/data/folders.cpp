@@ -26,7 +26,8 @@ std::string hint_folder(std::string_view subject) { return fmt::format("hint_{}"
 
 bool fits_tmath(const fs::path& folder, Subjects subjects) {
   return std::ranges::any_of(subjects, [&](std::string_view subject) {
-    return fs::is_directory(folder / hint_folder(subject));
+    std::error_code error;
+    return fs::is_directory(folder / hint_folder(subject), error);
   });
 }
 
@@ -34,10 +35,15 @@ FolderRead read_tmath(const fs::path& folder, Subjects subjects) {
   FolderRead read;
   for (const std::string_view subject : subjects) {
     const std::string below = hint_folder(subject);
-    if (!fs::is_directory(folder / below)) continue;
+    std::error_code error;
+    if (!fs::is_directory(folder / below, error)) continue;
     std::vector<std::string> names;
-    for (const auto& entry : fs::directory_iterator(folder / below)) {
-      if (entry.path().extension() == ".json") names.push_back(entry.path().filename().string());
+    for (const auto& entry : fs::directory_iterator(folder / below, error)) {
+      const std::string name = entry.path().filename().string();
+      if (name.ends_with(".json") && !name.starts_with('.')) names.push_back(name);
+    }
+    if (error) {
+      fail(Exit::kUsage, "Cannot read '{}': {}.", (folder / below).string(), error.message());
     }
     std::ranges::sort(names);
     for (const std::string& name : names) {
@@ -94,9 +100,14 @@ fs::path split_file(std::string_view subject, std::string_view split) {
   return fs::path(split) / fmt::format("{}_{}.csv", subject, split);
 }
 
+bool is_there(const fs::path& file) {
+  std::error_code error;
+  return fs::exists(file, error);
+}
+
 bool has_split(const fs::path& folder, Subjects subjects, std::string_view split) {
   return std::ranges::any_of(subjects, [&](std::string_view subject) {
-    return fs::exists(folder / split_file(subject, split));
+    return is_there(folder / split_file(subject, split));
   });
 }
 
@@ -117,7 +128,7 @@ Choice choice_of(const CsvRow& row, const std::string& file) {
     fail(Exit::kUsage, "{} has {} cells, six are needed: question, four choices, letter.", place,
          cells.size());
   }
-  if (cells[0].find_first_not_of(" \t\r\n") == std::string::npos) {
+  if (strip(cells[0]).empty()) {
     fail(Exit::kUsage, "{}: its question is empty: correct the record or take it out.", place);
   }
   if (cells[5].size() != 1 || cells[5][0] < 'A' || cells[5][0] > 'D') {
@@ -151,9 +162,9 @@ FolderRead read_mmlu(const fs::path& folder, Subjects subjects) {
   const std::string_view split = has_split(folder, subjects, "test") ? "test" : "val";
   for (const std::string_view subject : subjects) {
     const fs::path file = split_file(subject, split), examples_file = split_file(subject, "dev");
-    if (!fs::exists(folder / file)) continue;
+    if (!is_there(folder / file)) continue;
     const std::string examples =
-        fs::exists(folder / examples_file) ? solved(read_choices(folder / examples_file)) : "";
+        is_there(folder / examples_file) ? solved(read_choices(folder / examples_file)) : "";
     if (examples.empty()) {
       fail(Exit::kUsage,
            "'{}' holds no solved examples, which are the context of {}'s questions: add MMLU's dev "

@@ -17,16 +17,9 @@ using nlohmann::json;
 // The release compares len(context) with this (official_behaviour.md, 17).
 constexpr size_t kRepoBenchCharacters = 5000;
 
-std::string stripped(std::string_view text) {
-  constexpr std::string_view kSpace = " \t\r\n\f\v";
-  const size_t first = text.find_first_not_of(kSpace);
-  if (first == std::string_view::npos) return "";
-  return std::string(text.substr(first, text.find_last_not_of(kSpace) + 1 - first));
-}
-
 // A context put together from a record's parts must hold something.
 std::string required_context(const Record& record, std::string context, std::string_view source) {
-  if (!stripped(context).empty()) return context;
+  if (!strip(context).empty()) return context;
   fail(Exit::kUsage, "{}: its context, made of {}, is empty: correct the record or take it out.",
        record.place(), source);
 }
@@ -167,12 +160,12 @@ std::optional<Sample> read_scrolls(const Record& record) {
     fail(Exit::kUsage, "{}: 'input' has no blank line between the question and the text.",
          record.place());
   }
-  std::string question = stripped(std::string_view(input).substr(0, blank));
+  std::string question(strip(std::string_view(input).substr(0, blank)));
   if (question.empty()) {
     fail(Exit::kUsage, "{}: 'input' has no question before its first blank line.", record.place());
   }
   return Sample{.id = record.id(record.has("pid") ? "pid" : "id"),
-                .contexts = {required_context(record, stripped(input.substr(blank)),
+                .contexts = {required_context(record, std::string(strip(input.substr(blank))),
                                               "what follows the first blank line of 'input'")},
                 .question = std::move(question),
                 .answers = {record.text("output")}};
@@ -228,13 +221,13 @@ std::optional<Sample> read_repobench(const Record& record) {
 
 // The first half of the lines, rounded down, is the sender's: of one line, nothing.
 std::optional<Sample> read_samsum(const Record& record) {
-  const std::string dialogue = stripped(record.text("dialogue"));
+  const std::string dialogue(strip(record.text("dialogue")));
   const auto lines = static_cast<size_t>(std::ranges::count(dialogue, '\n')) + 1;
   size_t cut = 0;
   for (size_t line = 0; line < lines / 2; ++line) cut = dialogue.find('\n', cut) + 1;
   return Sample{.id = record.id("id"),
-                .contexts = {stripped(dialogue.substr(0, cut))},
-                .question = stripped(dialogue.substr(cut)),
+                .contexts = {std::string(strip(dialogue.substr(0, cut)))},
+                .question = std::string(strip(dialogue.substr(cut))),
                 .answers = {record.text("summary")}};
 }
 

@@ -19,10 +19,6 @@ using nlohmann::json;
 constexpr std::string_view kJsonSpace = " \t\r\n";
 constexpr int kEnd = std::char_traits<char>::eof();
 
-bool is_blank(std::string_view text) {
-  return text.find_first_not_of(kJsonSpace) == std::string_view::npos;
-}
-
 // Where a piece of text begins in its file.
 struct Start {
   const std::string& file;
@@ -97,7 +93,7 @@ std::string Record::text_of(const json& value, std::string_view name) const {
   if (!value.is_string()) {
     fail(Exit::kUsage, "{}: '{}' is {}, a text is needed.", place_, name, value.type_name());
   }
-  if (is_blank(value.get_ref<const std::string&>())) {
+  if (strip(value.get_ref<const std::string&>()).empty()) {
     fail(Exit::kUsage, "{}: '{}' is empty: correct the record or take it out.", place_, name);
   }
   return value.get<std::string>();
@@ -107,7 +103,7 @@ std::string Record::text(std::string_view name) const { return text_of(field(nam
 
 std::string Record::text_or_blank(std::string_view name) const {
   const json& value = field(name);
-  return value.is_string() && is_blank(value.get_ref<const std::string&>())
+  return value.is_string() && strip(value.get_ref<const std::string&>()).empty()
              ? value.get<std::string>()
              : text_of(value, name);
 }
@@ -143,7 +139,7 @@ RecordReader::RecordReader(std::filesystem::path file)
     byte_ = kByteOrderMark.size();
     in_.seekg(static_cast<std::streamoff>(byte_));
   }
-  const int first = skip_space();
+  const int first = reading(path_, [&] { return skip_space(); });
   const std::string line = peek_line(in_);
   if (line.starts_with("PAR1")) {
     fail(Exit::kUsage,
@@ -162,7 +158,9 @@ RecordReader::RecordReader(std::filesystem::path file)
 }
 
 std::optional<Record> RecordReader::next() {
-  std::optional<Record> record = csv_ ? next_row() : array_ ? next_element() : next_line();
+  std::optional<Record> record = reading(path_, [&] {
+    return csv_ ? next_row() : array_ ? next_element() : next_line();
+  });
   if (in_.bad()) {
     fail(Exit::kUsage, "Reading '{}' broke off: {}.", path_.string(), std::strerror(errno));
   }
@@ -176,7 +174,8 @@ std::optional<Record> RecordReader::next_line() {
     const Start start{name_, line_, byte_};
     ++line_;
     byte_ = 0;
-    if (!is_blank(line)) return Record(parse(line, start), fmt::format("{}:{}", name_, start.line));
+    if (line.find_first_not_of(kJsonSpace) == std::string::npos) continue;
+    return Record(parse(line, start), fmt::format("{}:{}", name_, start.line));
   }
   return std::nullopt;
 }

@@ -27,7 +27,8 @@ const std::map<std::string_view, std::string_view> kOtherNames = {
 
 // Name, kind, metric, new tokens, records, samples of the shuffle, truncates; forms; LongBench's
 // name (reference: the paper's table of data sets, and official_behaviour.md, "sampling", 5, 8, 17;
-// the longbench_ ones as LongBench itself).
+// the longbench_ ones as LongBench itself, but for the line of code that repobench-p compares,
+// which is RepoBench's).
 const std::vector<Source>& sources() {
   static const std::vector<const Form*> kHotpots{&kHotpot, &kHotpotHub};
   static const std::vector<const Form*> kLongBenches{&kLongBench, &kLongBenchHub};
@@ -84,9 +85,7 @@ const Source& source_of(std::string_view name) {
 bool belongs_to(const Source& source, const Record& record) {
   const bool fits =
       std::ranges::any_of(source.forms, [&](const Form* form) { return form->fits(record); });
-  if (!fits || source.longbench_part.empty()) return fits;
-  const std::string part = longbench_part(record);
-  return part.empty() || part == source.longbench_part;
+  return fits && (source.longbench_part.empty() || longbench_part(record) == source.longbench_part);
 }
 
 }  // namespace kvcomm

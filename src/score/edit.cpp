@@ -4,6 +4,7 @@
 #include <cmath>
 #include <unordered_map>
 
+#include "base/text.h"
 #include "score/metrics.h"
 #include "score/unicode.h"
 
@@ -89,13 +90,6 @@ class Matcher {
   std::vector<size_t> lengths_, above_;                       // [b's characters + 1]
 };
 
-std::string_view trimmed(std::string_view line) {
-  constexpr std::string_view kBlanks = " \t\r\v\f";
-  const size_t begin = line.find_first_not_of(kBlanks);
-  if (begin == std::string_view::npos) return "";
-  return line.substr(begin, line.find_last_not_of(kBlanks) + 1 - begin);
-}
-
 }  // namespace
 
 // The first line that is neither blank nor a comment, after # or between lines that begin and end
@@ -108,7 +102,7 @@ std::string_view first_line_of_code(std::string_view code) {
   while (!code.empty()) {
     const std::string_view line = code.substr(0, code.find('\n'));
     code.remove_prefix(std::min(line.size() + 1, code.size()));
-    const std::string_view text = trimmed(line);
+    const std::string_view text = strip(line);
     const bool opens = text.starts_with("\"\"\"") || text.starts_with("'''");
     const bool closes = text.ends_with("\"\"\"") || text.ends_with("'''");
     if (quoted || opens) {

@@ -94,13 +94,16 @@ WordNet::WordNet(const fs::path& folder) {
   }
 }
 
+fs::path WordNet::folder() {
+  const char* set = std::getenv("WNSEARCHDIR");
+  return set != nullptr ? set : kDebianFolder;
+}
+
 const WordNet* WordNet::installed() {
   static const std::unique_ptr<const WordNet> dictionary = [] {
-    const char* set = std::getenv("WNSEARCHDIR");
-    const fs::path folder = set != nullptr ? set : kDebianFolder;
     std::error_code error;
-    return fs::exists(folder / "index.noun", error) ? std::make_unique<const WordNet>(folder)
-                                                    : nullptr;
+    return fs::exists(folder() / "index.noun", error) ? std::make_unique<const WordNet>(folder())
+                                                      : nullptr;
   }();
   return dictionary.get();
 }

@@ -21,9 +21,12 @@ class WordNet {
   explicit WordNet(const std::filesystem::path& folder);
   WordNet(const WordNet&) = delete;  // the tables point into its own files
 
-  // The dictionary of this machine: of the folder that WNSEARCHDIR names (WordNet's own variable),
-  // else /usr/share/wordnet. Read at the first call, by whichever thread; nullptr where there is
-  // none. One that is there and broken fails as above.
+  // Where this machine's dictionary belongs: the folder that WNSEARCHDIR names (WordNet's own
+  // variable), else /usr/share/wordnet.
+  static std::filesystem::path folder();
+
+  // The dictionary in that folder. Read at the first call, by whichever thread; nullptr where there
+  // is none. One that is there and broken fails as above.
   static const WordNet* installed();
 
   // "3.0", as its licence says.

@@ -42,9 +42,11 @@ const WordNet* dictionary(const Metric& metric, Lemmas lemmas) {
   if (!metric.lemmas || lemmas == Lemmas::kWithout) return nullptr;
   const WordNet* installed = WordNet::installed();
   if (installed == nullptr && lemmas == Lemmas::kWith) {
-    fail(Exit::kEnvironment,
-         "Lemmas need WordNet's dictionary, which is not in '/usr/share/wordnet': install Debian's "
-         "wordnet-base, or set WNSEARCHDIR to the folder that holds it.");
+    fail(
+        Exit::kEnvironment,
+        "Lemmas need WordNet's dictionary, which is not in '{}': install Debian's wordnet-base, or "
+        "set WNSEARCHDIR to the folder that holds it.",
+        WordNet::folder().string());
   }
   return installed;
 }
@@ -87,9 +89,10 @@ void warn_without_lemmas(std::string_view metric) {
   static std::once_flag once;
   std::call_once(once, [&] {
     spdlog::warn(
-        "No WordNet dictionary is installed: {} compares words as they are, not their lemmas. The "
-        "paper's scores are with lemmas: install Debian's wordnet-base.",
-        found.name);
+        "There is no WordNet dictionary in '{}': {} compares words as they are, not their lemmas. "
+        "The paper's scores are with lemmas: install Debian's wordnet-base, or set WNSEARCHDIR to "
+        "the folder that holds it.",
+        WordNet::folder().string(), found.name);
   });
 }
 

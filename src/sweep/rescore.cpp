@@ -66,9 +66,8 @@ Config data_config(const H5Content& content, const std::optional<fs::path>& data
 // A cell's key, which says of what file the data set was.
 Json key_of(const std::string& key_json) {
   Json key = Json::parse(key_json, nullptr, /*allow_exceptions=*/false);
-  if (key.is_object() && key.contains("dataset") && key["dataset"].contains("fingerprint")) {
-    return key;
-  }
+  const Json::json_pointer fingerprint("/dataset/fingerprint");
+  if (key.contains(fingerprint) && key.at(fingerprint).is_string()) return key;
   fail(Exit::kUsage, "A cell's key_json names no fingerprint of its data set: '{}'.", key_json);
 }
 
@@ -129,6 +128,14 @@ struct Cells {
   std::vector<double>&score, &standard_error;
 };
 
+// A row's cell, which must be one of them.
+size_t place_of(int32_t cell, size_t cells, const char* table, size_t row) {
+  if (cell >= 0 && static_cast<size_t>(cell) < cells) return static_cast<size_t>(cell);
+  fail(Exit::kUsage,
+       "Row {} of the table '{}' is of cell {}, and there are {}: the file is damaged.", row, table,
+       cell, cells);
+}
+
 // Gives the samples their new scores; [cell] those of each cell.
 std::vector<std::vector<double>> score_samples(Table& samples, const Cells& cells,
                                                const RescoreOptions& options, Answered& answered) {
@@ -145,9 +152,8 @@ std::vector<std::vector<double>> score_samples(Table& samples, const Cells& cell
   }
   std::vector<std::vector<double>> of_cells(datasets.size());
   for (size_t row = 0; row < samples.rows; ++row) {
-    const auto c = static_cast<size_t>(cell[row]);
-    const std::vector<std::string>& accepted =
-        accepted_answers(*datasets.at(c), sample[row], id[row]);
+    const size_t c = place_of(cell[row], datasets.size(), "samples", row);
+    const std::vector<std::string>& accepted = accepted_answers(*datasets[c], sample[row], id[row]);
     new_score[row] =
         failed[row] != 0 ? 0 : score(cells.metric[c], answer[row], accepted, options.lemmas);
     of_cells[c].push_back(new_score[row]);
@@ -198,7 +204,7 @@ std::vector<RescoredCell> rescore(const RescoreOptions& options) {
   for (size_t row = 0; row < failures.rows; ++row) {
     if (cell_of_failure[row] < 0) continue;
     column<std::string>(failures, "key")[row] =
-        cells.key.at(static_cast<size_t>(cell_of_failure[row]));
+        cells.key[place_of(cell_of_failure[row], cells.key.size(), "failures", row)];
   }
   std::erase_if(content.attributes, [](const auto& entry) { return entry.first == "rescored"; });
   const Json note = {{"from", options.input.string()},

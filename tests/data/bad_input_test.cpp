@@ -170,6 +170,16 @@ TEST(BadFile, NoUtf8) {
             "demo.json:2 is no UTF-8 at byte 2 of the line: convert the file to UTF-8.");
 }
 
+TEST(BadFile, ThatBreaksOffWhileItIsRead) {
+  const testing::TemporaryFolder data;
+  for (const char* name : {"countries.jsonl", "countries.csv"}) {
+    const std::filesystem::path file = data.path() / name;
+    std::filesystem::create_symlink("/proc/self/mem", file);  // nothing is mapped at its start
+    EXPECT_EQ(testing::refusal([&] { load_dataset("countries", file); }),
+              "Reading '" + file.string() + "' broke off: Input/output error.");
+  }
+}
+
 TEST(BadFile, WithoutRecords) {
   EXPECT_NE(refusal("").find("holds no records"), std::string::npos);
   EXPECT_NE(refusal("\n \n").find("holds no records"), std::string::npos);

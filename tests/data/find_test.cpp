@@ -2,6 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
+#include "base/files.h"
 #include "data/dataset.h"
 #include "tests/data/data_fixture.h"
 
@@ -41,6 +44,32 @@ TEST(Find, KnowsAFileByItsContentAlsoInAFolderOfPathsData) {
   EXPECT_EQ(find_dataset("longbench_hotpotqa", "", data.path()),
             data.path() / "LongBench/hotpotqa.jsonl");
   EXPECT_EQ(look_for_dataset("samsum", data.path()), std::nullopt);
+}
+
+TEST(Find, TakesExtensionsInCapitalsAndPassesOverHiddenFiles) {
+  const TemporaryFolder data;
+  const fs::path file = write(data.path(), "COUNTRIES.JSONL", kCountry);
+  write(data.path(), "._countries.jsonl", kCountry);
+  EXPECT_EQ(find_dataset("countries", "", data.path()), file);
+  copy_records(data.path(), "TMATH");
+  const size_t samples = load_dataset("tmath", data.path() / "TMATH").samples.size();
+  write(data.path(), "TMATH/hint_algebra/._hint_1.json", "{");
+  EXPECT_EQ(load_dataset("tmath", data.path() / "TMATH").samples.size(), samples);
+}
+
+// Nothing in it says which of LongBench's data sets it is.
+TEST(Find, TakesAnUnmarkedLongBenchFileByItsNameAlone) {
+  const TemporaryFolder data;
+  nlohmann::json record = nlohmann::json::parse(
+      read_file(testing::source_dir() / "tests/data/records/longbench_repobench-p.jsonl"));
+  for (const char* mark : {"dataset", "task"}) record.erase(mark);
+  const fs::path file = write(data.path(), "some.jsonl", record.dump());
+  for (const char* name : {"twowikimqa", "multifieldqa_en", "longbench_repobench-p"}) {
+    EXPECT_EQ(look_for_dataset(name, data.path()), std::nullopt) << name;
+  }
+  const fs::path named = data.path() / "longbench_repobench-p.jsonl";
+  fs::rename(file, named);
+  EXPECT_EQ(look_for_dataset("longbench_repobench-p", data.path()), named);
 }
 
 TEST(Find, KnowsFoldersOfFiles) {

@@ -100,6 +100,11 @@ TEST(EditSimilarity, LooksAtTheFirstLineOfCode) {
   EXPECT_EQ(score("edit_similarity", "", expected), 0);
 }
 
+TEST(EditSimilarity, PassesOverLinesThatPythonFindsBlank) {
+  EXPECT_EQ(
+      score("edit_similarity", "\x1C\r\n\u3000\u00A0\nreturn self.x", Answers{"return self.x"}), 1);
+}
+
 TEST(EditSimilarity, IsOneForEqualLinesHoweverLong) {
   const std::string line = "x = " + std::string(300, '0');  // difflib alone gives 0.03 or so
   EXPECT_EQ(score("edit_similarity", line, Answers{line}), 1);

@@ -80,10 +80,10 @@ class Score(SystemTest):
 
     def test_without_a_dictionary_words_are_plain_with_one_warning(self):
         outcome = self.score("--metric", "f1_match", environment=NONE)
-        self.assertEqual(outcome.log.count("No WordNet dictionary is installed"), 1, outcome.log)
+        self.assertEqual(outcome.log.count("There is no WordNet dictionary in '/none'"), 1, outcome.log)
         self.assertEqual(set(tables(self.folder / "new.h5")["cells"].normalisation), {WITHOUT})
         outcome = self.score("--metric", "f1_match", "--normalisation", "with-lemmas", code=4, environment=NONE)
-        self.assertIn("install Debian's wordnet-base", outcome.log)
+        self.assertIn("not in '/none': install Debian's wordnet-base", outcome.log)
 
     @WITH_WORDNET
     def test_lemmas_are_named(self):
@@ -136,6 +136,30 @@ class Score(SystemTest):
         for path in (foreign, cut, self.folder / "ran.jsonl", self.folder / "missing.h5", self.folder):
             outcome = self.check(call(["score", path, "--output", self.folder / "new.h5"]), 2)
             self.assertIn(path.name, outcome.log)
+
+    def test_a_damaged_file_is_refused_with_what_is_wrong_in_it(self):
+        def damaged(change):
+            path = self.folder / "damaged.h5"
+            shutil.copy(self.input, path)
+            with h5py.File(path, "r+") as file:
+                change(file)
+            return self.check(call(["score", path, "--output", self.folder / "new.h5"]), 2).log
+
+        def set_value(table, column, value):
+            def change(file):
+                rows = file[table][:]
+                rows[column][0] = value
+                file[table][:] = rows
+            return change
+
+        self.assertIn("Row 0 of the table 'samples' is of cell -1", damaged(set_value("samples", "cell", -1)))
+        key = json.dumps({"dataset": {"fingerprint": 5}})
+        self.assertIn("names no fingerprint", damaged(set_value("cells", "key_json", key)))
+
+    def test_an_output_that_is_a_folder_leaves_nothing_behind(self):
+        (self.folder / "taken").mkdir()
+        self.score(code=4, output="taken")
+        self.assertEqual([path.name for path in self.folder.glob("taken*")], ["taken"])
 
     def test_an_unknown_metric_is_refused(self):
         self.assertIn("rouge_l_recall", self.score("--metric", "rouge", code=2).log)
