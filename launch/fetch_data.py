@@ -22,7 +22,8 @@ import sys
 import tarfile
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def release_long_bench(part: str) -> Hub:
 
 
 # Those that the authors' release reads, where the hub has them. By the name of file or folder that
-# they get below <to>.
+# they get below <to>: not one that LongBench has for samples of another data set.
 SOURCES = {
     "countries.jsonl": Authors(
         "dataloader/data/countries.jsonl",
@@ -74,11 +75,12 @@ SOURCES = {
         "4ba11d4ba37b16abbbac3c3c6e440603d08b4e28ab83e29b7b10c99e5c084829"),
     "TMATH": Authors("dataloader/data/TMATH",
                      "15ad4ed8abac1d168fcb89d11f56466ebfcb8c43b0d2d28f762eea221106891a"),
-    "hotpotqa.jsonl": Hub("hotpotqa/hotpot_qa", "1908d6afbbead072334abe2965f91bd2709910ab",
-                          ("distractor/validation-00000-of-00001.parquet",)),
-    "qasper.jsonl": Hub("tau/scrolls", "main", ("qasper.zip",), "qasper/validation.jsonl"),
-    "musique.jsonl": Hub("dgslibisey/MuSiQue", "c8f4f8c9465fb69d31a8eae894c3fd509c4ca321",
-                         ("musique_ans_v1.0_dev.jsonl",)),
+    "hotpotqa_distractor.jsonl": Hub(
+        "hotpotqa/hotpot_qa", "1908d6afbbead072334abe2965f91bd2709910ab",
+        ("distractor/validation-00000-of-00001.parquet",)),
+    "scrolls_qasper.jsonl": Hub("tau/scrolls", "main", ("qasper.zip",), "qasper/validation.jsonl"),
+    "musique_ans.jsonl": Hub("dgslibisey/MuSiQue", "c8f4f8c9465fb69d31a8eae894c3fd509c4ca321",
+                             ("musique_ans_v1.0_dev.jsonl",)),
     "multifieldqa_en.jsonl": release_long_bench("multifieldqa_en"),
     "twowikimqa.jsonl": release_long_bench("2wikimqa"),
     "samsum.csv": Hub("knkarthick/samsum", "main", ("test.csv",)),
@@ -97,11 +99,12 @@ SOURCES = {
     "longbench_repobench-p.jsonl": long_bench("repobench-p"),
 }
 # Names of data sets that share a file or folder, or are called otherwise than it.
-SHARED = {"hotpotqa_full": "hotpotqa.jsonl", "qasper_full": "qasper.jsonl",
-          "musique_full": "musique.jsonl", "tmath": "TMATH", "mmlu_social_science": "mmlu",
-          "mmlu_stem": "mmlu", "mmlu_humanities": "mmlu"}
+SHARED = {"hotpotqa": "hotpotqa_distractor.jsonl", "hotpotqa_full": "hotpotqa_distractor.jsonl",
+          "qasper": "scrolls_qasper.jsonl", "qasper_full": "scrolls_qasper.jsonl",
+          "musique": "musique_ans.jsonl", "musique_full": "musique_ans.jsonl", "tmath": "TMATH",
+          "mmlu_social_science": "mmlu", "mmlu_stem": "mmlu", "mmlu_humanities": "mmlu"}
 TARGETS = {Path(target).stem: target for target in SOURCES
-           if target not in ("TMATH", "mmlu")} | SHARED
+           if target not in SHARED.values()} | SHARED
 
 
 def checksum(files: dict[str, bytes]) -> str:
@@ -178,7 +181,8 @@ def write_file(source: Hub, files: list[Path], target: Path) -> None:
                     shutil.copyfileobj(data, out)
 
 
-def write_hub(source: Hub, downloads: Path, target: Path) -> None:
+def write_hub(source: Hub, downloads: Path, target: Path) -> list[Path]:
+    """Returns the downloads that it is made of."""
     repo = hub.open_repo(source.repo, "dataset", source.revision)
     files = [downloads / repo.name / repo.commit[:12] / name for name in source.files]
     for name, path in zip(source.files, files):
@@ -189,23 +193,35 @@ def write_hub(source: Hub, downloads: Path, target: Path) -> None:
     except (ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
         raise hub.Problem(f"{source.repo} at {repo.commit[:12]} is not laid out as expected "
                           f"({error!r}).") from error
+    return files
 
 
-def fetch_data(target: str, folder: Path) -> str:
+def origin(target: str) -> tuple:
+    """What is downloaded for it: LongBench's four come from one archive."""
+    source = SOURCES[target]
+    return (source.repo, source.files) if isinstance(source, Hub) else (source.path,)
+
+
+def fetch_data(target: str, folder: Path, wanted: Iterable[str]) -> str:
+    """Its downloads are removed, unless another of the wanted that is not there yet needs them."""
     final = folder / target
     if final.exists():
         return f"{final} is there"
     # kvcomm looks one folder deep and by extension: it sees nothing of what is half done.
-    downloads = folder / ".part" / "downloads"
     half = folder / ".part" / f"{target}.part"
     shutil.rmtree(half, ignore_errors=True)
-    downloads.mkdir(parents=True, exist_ok=True)
-    source = SOURCES[target]
+    source, useless = SOURCES[target], []
     if isinstance(source, Authors):
         write_release(source, half)
     else:
-        write_hub(source, downloads, half)
+        useless = write_hub(source, folder / ".part" / "downloads", half)
     half.replace(final)
+    if any(origin(other) == origin(target) and not (folder / other).exists() for other in wanted):
+        useless = []
+    for path in (*useless, half):
+        path.unlink(missing_ok=True)
+        with suppress(OSError):  # it holds what another needs
+            os.removedirs(path.parent)
     return f"{final} fetched"
 
 
@@ -219,10 +235,7 @@ def main() -> int:
         parser.error(f"no data set {', '.join(unknown)} to fetch; there are: "
                      f"{', '.join(sorted(TARGETS))}")
     targets = dict.fromkeys(TARGETS[name] for name in args.names) if args.names else SOURCES
-    code = hub.run(targets, lambda target: fetch_data(target, args.to))
-    if code == 0:
-        shutil.rmtree(args.to / ".part", ignore_errors=True)
-    return code
+    return hub.run(targets, lambda target: fetch_data(target, args.to, targets))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 
 brings configuration, tokenizer, chat template and safetensors weights into <to>/<org>/<name>, for
 a sweep all models of its pairs, by default into its paths.models. Run it again after a cut: it goes
-on from there. What is there and whole is left as it is. HF_ENDPOINT, HF_HOME, HF_TOKEN and
+on from there. What is there and whole is left as it is, unless --revision, or main without it, is
+not what was fetched: then that replaces it. HF_ENDPOINT, HF_HOME, HF_TOKEN and
 HF_HUB_OFFLINE=1 (take from HF_HOME's cache alone) mean what they mean to huggingface_hub.
 """
 
@@ -23,7 +24,7 @@ CONFIG = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_
 INDEX = "model.safetensors.index.json"
 WEIGHTS = ("model.safetensors", "model-*.safetensors", INDEX)
 NEEDED = ("config.json", "tokenizer.json")
-RECORD = ".fetched.json"  # commit and sizes of what came whole
+RECORD = ".fetched.json"  # revision asked for, commit and sizes of what came whole
 
 
 def models_of(sweep: Path) -> tuple[list[str], str]:
@@ -39,15 +40,35 @@ def models_of(sweep: Path) -> tuple[list[str], str]:
         raise hub.Problem(f"a [[pair]] of '{sweep}' has no {error}.", hub.USAGE) from error
 
 
-def whole(folder: Path, config_only: bool) -> bool:
+def record_of(folder: Path) -> dict:
+    """What an earlier call brought; {} if none came to its end."""
+    try:
+        return json.loads((folder / RECORD).read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def whole(folder: Path, revision: str, config_only: bool) -> bool:
     """Whether an earlier call brought all that is asked for, and it is still there."""
     try:
-        record = json.loads((folder / RECORD).read_text())
+        record = record_of(folder)
+        if revision != record["revision"] and not record["commit"].startswith(revision):
+            return False
         sizes = record["files"]
         there = all((folder / name).stat().st_size == size for name, size in sizes.items())
         return there and (config_only or record["weights"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, KeyError):
         return False
+
+
+def forget_other_commit(folder: Path, repo: hub.Repo, files: list[hub.File]) -> None:
+    """Removes what came of another commit and no file of this one replaces."""
+    record = record_of(folder)
+    if record.get("commit") == repo.commit:
+        return
+    for name in record.get("files", {}).keys() - {file.name for file in files}:
+        (folder / name).unlink(missing_ok=True)
+    (folder / RECORD).unlink(missing_ok=True)  # until all is here, the folder is a mixture
 
 
 def chosen_files(repo: hub.Repo, config_only: bool) -> list[hub.File]:
@@ -79,16 +100,17 @@ def check_shards(folder: Path) -> None:
 
 def fetch_model(name: str, models: Path, revision: str, config_only: bool) -> str:
     folder = models / name
-    if whole(folder, config_only):
+    if whole(folder, revision, config_only):
         return f"{folder} is there"
     repo = hub.open_repo(name, "model", revision)
     files = chosen_files(repo, config_only)
     hub.say(f"== {name}: {len(files)} files, {sum(file.size for file in files) / 1e9:.2f} GB")
+    forget_other_commit(folder, repo, files)
     for file in files:
         hub.fetch(repo, file, folder / file.name)
     if not config_only:
         check_shards(folder)
-    record = {"commit": repo.commit, "weights": not config_only,
+    record = {"revision": revision, "commit": repo.commit, "weights": not config_only,
               "files": {file.name: file.size for file in files}}
     for part in folder.glob(".*.part"):  # of another revision
         part.unlink()

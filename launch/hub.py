@@ -192,7 +192,8 @@ def fetch(repo: Repo, file: File, target: Path) -> None:
         with told(repo.name, repo.kind), part.open("ab") as data:
             lock(data, target)
             if data.tell() > file.size:
-                data.truncate(0)
+                data.seek(0)
+                data.truncate()
             http_get(hf_hub_url(repo.name, file.name, repo_type=repo.kind, revision=repo.commit),
                      data, resume_size=data.tell(), headers=build_hf_headers(),
                      expected_size=file.size, displayed_filename=file.name,

@@ -18,7 +18,7 @@ import zipfile
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from hub_server import Fault, Hub
+from hub_server import Fault, Hub, digest
 from support import REPOSITORY, SystemTest, call, finished, main
 
 sys.path.insert(0, str(REPOSITORY / "launch"))
@@ -171,6 +171,32 @@ class Fetch(SystemTest):
         self.assertEqual(self.hub.asked[-1], ("model.safetensors", f"bytes={CHUNK}-"))
         self.assertEqual([name for name, _ in self.hub.asked].count("config.json"), 1)
 
+    def test_a_part_that_is_longer_than_its_file_is_begun_anew(self):
+        self.hub.add("model", "org/small", {**CONFIG, "model.safetensors": b"weights"})
+        folder = self.models / "org/small"
+        folder.mkdir(parents=True)
+        (folder / f".model.safetensors.{digest('model.safetensors', b'weights')[:12]}.part").write_bytes(bytes(99))
+        self.check(self.fetch_models("org/small"))
+        self.assertEqual((folder / "model.safetensors").read_bytes(), b"weights")
+        self.assertEqual(self.hub.asked[-1], ("model.safetensors", None))
+
+    def test_the_revision_asked_for_is_the_one_that_is_there(self):
+        first, second = "a" * 40, "b" * 40
+        folder = self.models / "org/small"
+        index = json.dumps({"weight_map": {"a": "model-1.safetensors"}}).encode()
+        sharded = {"model-1.safetensors": b"1", "model.safetensors.index.json": index}
+        self.hub.add("model", "org/small", {**CONFIG, **sharded}, commit=first)
+        self.check(self.fetch_models("org/small"))
+        self.assertIn("is there", self.check(self.fetch_models("org/small", "--revision", first[:7])).out)
+        self.refused(self.fetch_models("org/small", "--revision", "v2"), 4, "org/small lacks this revision")
+        self.assertIn("is there", self.check(self.fetch_models("org/small")).out)
+        files = {**CONFIG, "config.json": b"[]", "model.safetensors": b"2"}
+        self.hub.add("model", "org/small", files, commit=second)
+        self.assertIn("fetched", self.check(self.fetch_models("org/small", "--revision", second)).out)
+        there = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".fetched.json"}
+        self.assertEqual(there, files)  # none of the other revision's weights
+        self.assertIn("is there", self.check(self.fetch_models("org/small", "--revision", second)).out)
+
     def test_a_file_that_does_not_fit_its_checksum_is_refused(self):
         for name in ("model.safetensors", "config.json"):
             self.host_tiny(corrupt={name})
@@ -193,8 +219,7 @@ class Fetch(SystemTest):
                      "org/shards: 1 of 2 files of its weights are not", "'a b' is no name of a repository")
         self.assertIn("org/tiny fetched", outcome.out)
         self.check(self.fetch_models("org/gated", HF_TOKEN="secret"))
-        self.refused(self.fetch_models("org/tiny", "--revision", "v2", "--config-only", HF_ENDPOINT="http://127.0.0.1:9",
-                                       HF_HUB_OFFLINE="0"), 0)  # it is there: nobody is asked
+        self.refused(self.fetch_models("org/tiny", "--config-only", HF_ENDPOINT="http://127.0.0.1:9"), 0)  # it is there
         shutil.rmtree(self.models)
         self.refused(self.fetch_models("org/tiny", "--revision", "v2"), 4, "org/tiny lacks this revision")
         self.refused(self.fetch_models("org/tiny", HF_ENDPOINT="http://127.0.0.1:9"), 4,
@@ -243,12 +268,12 @@ class Fetch(SystemTest):
         self.assertEqual({line.split()[0] for line in known}, {*fetch_data.TARGETS, "demo"})
         self.assertEqual({name for name in names if "missing" in lines[name]}, set(), listed)
         for name in ("hotpotqa", "repobench", "twowikimqa"):
-            self.assertIn(f"{self.data}/{name}.jsonl", lines[name])
+            self.assertIn(f"{self.data}/{fetch_data.TARGETS[name]}", lines[name])
         for split in ("dev", "val", "test"):
             for path in sorted((RECORDS / "mmlu" / split).iterdir()):
                 mine, again = (call_csv(file) for file in (path, self.data / "mmlu" / split / path.name))
                 self.assertEqual(again, mine)
-        fetched = [json.loads(line) for line in (self.data / "hotpotqa.jsonl").read_text().splitlines()]
+        fetched = [json.loads(line) for line in (self.data / fetch_data.TARGETS["hotpotqa"]).read_text().splitlines()]
         self.assertEqual(fetched, records_of("hotpot_hub.jsonl"))
         self.assertEqual([name for name, _ in self.hub.asked].count("data.zip"), 1)
         again = self.check(self.fetch("fetch_data.py", *names))
@@ -256,16 +281,43 @@ class Fetch(SystemTest):
 
     def test_a_data_set_that_is_laid_out_otherwise_leaves_nothing(self):
         self.host_data()
-        source = fetch_data.SOURCES["qasper.jsonl"]
+        source = fetch_data.SOURCES[fetch_data.TARGETS["qasper"]]
         self.hub.add("dataset", source.repo, {"qasper.zip": as_zip(**{"other.jsonl": b"{}"})})
         self.hub.repos["dataset", "knkarthick/samsum"].files.clear()
         outcome = self.fetch("fetch_data.py", "qasper", "samsum", "musique_full")
-        self.refused(outcome, 4, "qasper.jsonl: tau/scrolls at", "is not laid out as expected",
+        self.refused(outcome, 4, "scrolls_qasper.jsonl: tau/scrolls at", "is not laid out as expected",
                      "knkarthick/samsum has no file test.csv")
-        self.assertEqual({path.name for path in self.data.iterdir()}, {".part", "musique.jsonl"})
+        self.assertEqual({path.name for path in self.data.iterdir()}, {".part", "musique_ans.jsonl"})
+        kept = {path.name for path in (self.data / ".part/downloads").rglob("*") if path.is_file()}
+        self.assertEqual(kept, {"qasper.zip"})
         listed = self.check(call(["ls", "datasets", "--data", self.data])).out
         self.assertIn(f"missing: launch/fetch_data.py qasper --to {self.data}\n", listed)
         self.refused(self.fetch("fetch_data.py", "hotpot"), 2, "no data set hotpot to fetch; there are: countries")
+
+    def test_long_benchs_own_files_are_not_taken_for_others_of_their_names(self):
+        self.host_data()
+        self.data.mkdir()
+        parts = ("hotpotqa", "musique", "qasper")
+        for part in parts:
+            shutil.copy(RECORDS / f"longbench_{part}.jsonl", self.data / f"{part}.jsonl")
+        self.assertEqual(self.check(self.fetch("fetch_data.py", *parts)).out.count("fetched"), 3)
+        listed = self.check(call(["ls", "datasets", "--data", self.data])).out
+        for part in parts:
+            self.assertRegex(listed, rf"\n{part} .* {self.data}/{fetch_data.TARGETS[part]}\n")
+            self.assertRegex(listed, rf"\nlongbench_{part} .* {self.data}/{part}\.jsonl\n")
+
+    def test_a_fetch_leaves_alone_what_another_has_half_done(self):
+        self.host_data()
+        stall = threading.Event()
+        self.addCleanup(stall.set)
+        self.hub.faults["musique_ans_v1.0_dev.jsonl"] = Fault(behind=10, stall=stall)
+        process = self.start("fetch_data.py", "musique")
+        self.wait_for(lambda: any((self.data / ".part").rglob(".*.part")), process, "part")
+        self.check(self.fetch("fetch_data.py", "samsum", "longbench_musique"))
+        stall.set()
+        self.check(finished(process, 30))
+        self.assertEqual({path.name for path in self.data.iterdir()},
+                         {"samsum.csv", "longbench_musique.jsonl", "musique_ans.jsonl"})
 
     def host_release(self, files):
         out = io.BytesIO()
@@ -282,18 +334,22 @@ class Fetch(SystemTest):
                     for path in (RECORDS / "TMATH").rglob("*.json")}
         files = {"dataloader/data/countries.jsonl": line, "dataloader/data/TMATH/README.md": b"", **problems}
         self.host_release(files)
+        self.host_data()
         self.refused(self.fetch("fetch_data.py", "countries", "tmath"), 5,
                      "countries.jsonl of Zephyroam/KVComm has another checksum", "TMATH of Zephyroam/KVComm")
-        self.assertEqual([path.name for path in self.data.iterdir()], [".part"])
+        self.assertFalse(self.data.exists())
         inner = {name.split("TMATH/")[1]: data for name, data in problems.items()}
         sums = {"countries.jsonl": fetch_data.checksum({"": line}), "TMATH": fetch_data.checksum(inner)}
         code = ("import dataclasses, sys, fetch_data as f\n"
                 f"for name, sum in {sums}.items(): f.SOURCES[name] = dataclasses.replace(f.SOURCES[name], sha256=sum)\n"
                 "sys.exit(f.main())")
-        outcome = subprocess.run([sys.executable, "-c", code, "countries", "tmath"], cwd=self.home, timeout=30, env={
-            **os.environ, "GITHUB_ENDPOINT": self.hub.url, "PYTHONPATH": str(REPOSITORY / "launch")},
-            capture_output=True, text=True)
+        outcome = subprocess.run(
+            [sys.executable, "-c", code, "countries", "tmath", "samsum"], cwd=self.home, timeout=30, text=True,
+            capture_output=True, env={
+                **os.environ, "GITHUB_ENDPOINT": self.hub.url, "HF_ENDPOINT": self.hub.url,
+                "HF_HOME": str(self.home / "hf"), "PYTHONPATH": str(REPOSITORY / "launch")})
         self.assertEqual(outcome.returncode, 0, outcome.stderr)
+        self.assertEqual({path.name for path in self.data.iterdir()}, {"countries.jsonl", "TMATH", "samsum.csv"})
         listed = self.check(call(["ls", "datasets", "--data", self.data])).out
         self.assertRegex(listed, rf"countries +1 .*{self.data}/countries.jsonl")
         self.assertRegex(listed, rf"tmath +{len(problems)} .*{self.data}/TMATH")
