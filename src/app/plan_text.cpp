@@ -22,14 +22,16 @@ using Rows = std::vector<std::vector<std::string>>;
 // A sum of which parts may be unknown.
 struct Amount {
   int64_t sum = 0;
-  bool at_most = false, open = false;  // open: something unknown comes on top
+  bool at_most = false, open = false, about = false;  // open: something unknown comes on top
 
   void operator+=(const Amount& other) {
     sum += other.sum;
     at_most = at_most || other.at_most;
     open = open || other.open;
+    about = about || other.about;
   }
-  std::string text(const std::string& of_sum) const {
+  std::string text(std::string of_sum) const {
+    if (about && sum > 0) of_sum.insert(0, "~");
     if (open) return sum == 0 ? "?" : of_sum + " and more";
     return at_most ? "up to " + of_sum : of_sum;
   }
@@ -65,13 +67,18 @@ struct Sums {
   }
 };
 
+Amount counted(int64_t sum, const CellTokens& tokens) {
+  return {.sum = sum, .about = tokens.estimated};
+}
+
 // Payload of a cell's samples.
 Amount sent_by(const WireCost& cost, const std::optional<CellTokens>& tokens, int64_t samples) {
   if (cost.per_context_token > 0 && !tokens) return kUnknown;
   const int64_t sending = samples - (tokens ? tokens->too_long : 0);
   return {.sum = cost.per_context_token * (tokens ? tokens->context : 0) +
                  (cost.per_sample + cost.per_step * cost.most_steps) * sending,
-          .at_most = cost.at_most || cost.per_step > 0};
+          .at_most = cost.at_most || cost.per_step > 0,
+          .about = cost.per_context_token > 0 && tokens->estimated};
 }
 
 class PlanWriter {
@@ -93,11 +100,12 @@ class PlanWriter {
     for (uint32_t sample = 0; sample < cell.samples; ++sample) {
       sums.stored += !cell.key.empty() && stored_.is_done(cell.key, sample);
     }
-    sums.context = tokens ? Amount{tokens->context} : kUnknown;
-    sums.prompt = tokens && tokens->prompt ? Amount{*tokens->prompt} : kUnknown;
+    sums.context = tokens ? counted(tokens->context, *tokens) : kUnknown;
+    sums.prompt = tokens && tokens->prompt ? counted(*tokens->prompt, *tokens) : kUnknown;
     sums.sent = sent_by(cost, tokens, cell.samples);
     sums.calibration = calibration_of(cell);
     if (tokens) too_long_ = std::max(too_long_, tokens->too_long);
+    estimated_ = estimated_ || (tokens && tokens->estimated);
     by_pair_.resize(plan_.pairs.size());
     by_pair_[cell.pair] += sums;
 
@@ -125,7 +133,8 @@ class PlanWriter {
     const ModelConfig& model = plan_.pairs[cell.pair].receiver_config;
     const std::optional<CellTokens> tokens = counter_.count(probe);
     if (!tokens) return kUnknown;
-    return {.sum = tokens->context * model.layers * model.kv_bytes_per_token(element_bytes_)};
+    return counted(tokens->context * model.layers * model.kv_bytes_per_token(element_bytes_),
+                   *tokens);
   }
 
   void end_table(const Cell& cell) {
@@ -165,6 +174,10 @@ class PlanWriter {
 
   std::string notes_text() const {
     std::string text = notes_.empty() ? "" : "\n" + notes_;
+    if (estimated_) {
+      text += fmt::format("\n~: without a tokenizer, {} characters of a prompt count as a token.\n",
+                          kCharactersPerToken);
+    }
     if (plan_.absent.empty()) return text;
     text += "\nBefore `kvcomm run`:\n";
     for (const std::string& sentence : plan_.absent) text += sentence + "\n";
@@ -179,6 +192,7 @@ class PlanWriter {
   std::vector<Sums> by_pair_;
   Rows rows_;             // of the table that is being filled
   int64_t too_long_ = 0;  // likewise
+  bool estimated_ = false;
   std::string tables_, notes_;
 };
 

@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <exception>
 #include <thread>
 
 #include "base/error.h"
+#include "base/text.h"
+#include "data/utf8.h"
 
 namespace kvcomm {
 
@@ -44,7 +47,7 @@ void on_all_cores(size_t from, size_t to, const Work& work) {
 
 std::optional<CellTokens> TokenCounter::count(const Cell& cell) {
   using enum Reading;
-  if (!plan_.pairs[cell.pair].has_text() || plan_.datasets[cell.dataset].path.empty()) return {};
+  if (plan_.datasets[cell.dataset].path.empty()) return {};
   const MethodSpec& spec = cell.spec;
   const bool alone = spec.name == "baseline" || spec.name == "skyline";
   const Reading by_sender = !debates(spec)                             ? kContext
@@ -55,7 +58,7 @@ std::optional<CellTokens> TokenCounter::count(const Cell& cell) {
                                                                   : kQuestion);
   const Lengths none(alone ? prompts.size() : 0);
   const Lengths& contexts = alone ? none : lengths(cell, by_sender);
-  CellTokens tokens;
+  CellTokens tokens{.estimated = !plan_.pairs[cell.pair].has_text()};
   int64_t prompt = 0;
   for (size_t i = 0; i < static_cast<size_t>(cell.samples); ++i) {
     const bool too_long = contexts[i] == kTooLong || prompts[i] == kTooLong;
@@ -78,34 +81,55 @@ const TokenCounter::Lengths& TokenCounter::lengths(const Cell& cell, Reading rea
                                         static_cast<int>(reading), static_cast<int>(answering))];
   const size_t known = found.size(), wanted = static_cast<size_t>(cell.samples);
   if (known >= wanted) return found;
-  const Prompter prompter = make_prompter(plan_.config, named, dataset.info, text_of(pair));
-  const auto encode = [&](const Sample& sample) {
-    switch (reading) {
-      case Reading::kContext:
-        return prompter.sender(sample, /*sender=*/0);
-      case Reading::kSay:
-        return prompter.sender(sample, /*sender=*/0, SenderTask::kAnswer);
-      case Reading::kSummarise:
-        return prompter.sender(sample, /*sender=*/0, SenderTask::kSummarise);
-      case Reading::kQuestion:
-        return prompter.receiver(sample);
-      case Reading::kBaseline:
-        return prompter.baseline(sample, answering);
-      case Reading::kSkyline:
-        return prompter.skyline(sample, answering);
-    }
-    return std::vector<int64_t>();
-  };
+  std::optional<Prompter> prompter;
+  if (pair.has_text()) {
+    prompter.emplace(make_prompter(plan_.config, named, dataset.info, text_of(pair)));
+  }
   found.resize(wanted);
   on_all_cores(known, wanted, [&](size_t i) {
+    const Sample& sample = dataset.samples[i];
     try {
-      found[i] = std::ssize(encode(dataset.samples[i]));
+      found[i] = prompter ? encoded(*prompter, sample, reading, answering)
+                          : estimated(dataset.info, sample, reading);
     } catch (const Error& error) {
       if (error.exit() != Exit::kUsage) throw;
       found[i] = kTooLong;
     }
   });
   return found;
+}
+
+int64_t TokenCounter::encoded(const Prompter& prompter, const Sample& sample, Reading reading,
+                              End by) const {
+  switch (reading) {
+    case Reading::kContext:
+      return std::ssize(prompter.sender(sample, /*sender=*/0));
+    case Reading::kSay:
+      return std::ssize(prompter.sender(sample, /*sender=*/0, SenderTask::kAnswer));
+    case Reading::kSummarise:
+      return std::ssize(prompter.sender(sample, /*sender=*/0, SenderTask::kSummarise));
+    case Reading::kQuestion:
+      return std::ssize(prompter.receiver(sample));
+    case Reading::kBaseline:
+      return std::ssize(prompter.baseline(sample, by));
+    case Reading::kSkyline:
+      return std::ssize(prompter.skyline(sample, by));
+  }
+  return 0;
+}
+
+int64_t TokenCounter::estimated(const DatasetInfo& info, const Sample& sample,
+                                Reading reading) const {
+  const char* key = reading == Reading::kSummarise  ? "sender_summary"
+                    : reading == Reading::kQuestion ? "receiver"
+                    : reading == Reading::kBaseline ? "baseline"
+                    : reading == Reading::kSkyline  ? "skyline"
+                                                    : "sender";
+  const std::string context = join(sample.contexts, "\n");
+  const std::string prompt = prompts_.prompt(
+      info.name, info.kind, key,
+      std::array{PromptValue{"context", context}, PromptValue{"question", sample.question}});
+  return static_cast<int64_t>(count_characters(prompt)) / kCharactersPerToken;
 }
 
 std::shared_ptr<const Text> TokenCounter::text_of(const PlannedPair& pair) {

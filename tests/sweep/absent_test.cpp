@@ -76,7 +76,9 @@ TEST_F(AbsentTest, TheReceiversTokenizerAndTemplateAreMissed) {
   const Plan planned = plan();
   ASSERT_EQ(planned.cells.size(), 4u);
   EXPECT_THAT(keys(planned), Each(""));
-  EXPECT_FALSE(TokenCounter(planned).count(planned.cells[0]).has_value());
+  const auto tokens = TokenCounter(planned).count(planned.cells[0]);
+  ASSERT_TRUE(tokens.has_value());
+  EXPECT_TRUE(tokens->estimated);
 }
 
 TEST_F(AbsentTest, WithoutConfigTheModelsPairsAreLeftOut) {

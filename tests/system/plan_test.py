@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 
 from support import METHODS, REPOSITORY, Outcome, SystemTest, call, demo_records, main, make_model, tables
 
@@ -28,7 +29,7 @@ class Plan(SystemTest):
         """The tables by their headings, the sums by pair, and the sentences on what is absent."""
         self.check(outcome)
         text, _, absent = outcome.out.partition("\nBefore `kvcomm run`:\n")
-        *blocks, sums = text.strip().split("\n\n")
+        *blocks, sums = text.partition("\n\n~: ")[0].strip().split("\n\n")
         return {block.splitlines()[0]: cells_of(block) for block in blocks}, cells_of(sums), absent.splitlines()
 
     def plan(self, sweep, *arguments, sets=(), **options):
@@ -113,15 +114,22 @@ class Plan(SystemTest):
         self.assertNotIn("?", str(sums))
         self.assertEqual(sweep.run("refused").code, 4)
 
-    def test_without_tokenizer_bytes_are_told_a_token(self):
+    def test_without_tokenizer_tokens_are_estimated(self):
         folder, sweep = self.with_model("mute", ["model.safetensors", "tokenizer.json", "tokenizer_config.json"])
+        outcome = self.check(call(sweep.arguments("plan", "planned")))
+        self.assertIn("~: without a tokenizer, 4 characters of a prompt count as a token.", outcome.out)
         found, sums, absent = self.plan(sweep)
-        self.assertIn("has no weights, no tokenizer.json, no chat template: ", absent[0])
+        self.assertIn("has no weights, no tokenizer.json, no chat template: ", absent[-1])
         cells = self.only(found)[1]
-        self.assertEqual(list(cells["kvcomm(ratio=0.5)"].values()),
-                         ["10", "0", "2 of 4", "?", "?", "256 B a context token", "?"])
+        records = [json.loads(line) for line in (self.folder / "mute.jsonl").read_text().splitlines()]
+        wording = tomllib.loads((REPOSITORY / "src/text/prompts.toml").read_text())["demo"]["sender"]
+        tokens = sum(len(wording.replace("{context}", record["context"])) // 4 for record in records)
+        shared = cells["kvcomm(ratio=0.5)"]
+        self.assertEqual([shared["context tokens"], shared["crosses the wire"], shared["sent"]],
+                         [f"~{tokens}", "256 B a context token", "~" + bytes_text(256 * tokens)])
+        self.assertRegex(cells["baseline"]["prompt tokens"], r"^~\d+$")
         self.assertEqual(cells["baseline"]["sent"], "0 B")
-        self.assertEqual(list(sums["all"].values()), ["2", "20", "0", "?", "?", "?", "?"])
+        self.assertEqual(sums["all"]["sent"], shared["sent"])
         self.assertEqual(sweep.run("refused").code, 4)
 
     def test_without_data_samples_are_the_published_ones(self):
