@@ -29,5 +29,5 @@ install_venv() {
 launch/setup.sh kvcomm
 launch/setup.sh read_dataset
 install_venv
-say "measuring (about an hour on two cores; --methods, --samples and --repeats shorten it)"
+say "measuring (32 minutes on two cores with --samples 4; --methods, --only and --repeats shorten it too)"
 exec "$venv/bin/python" launch/bench/bench.py "$@"

@@ -55,6 +55,7 @@ struct Sums {
     sent += other.sent;
     calibration += other.calibration;
   }
+  bool estimated() const { return context.about; }
   std::vector<std::string> row(const std::string& name) const {
     return {name,
             std::to_string(cells),
@@ -105,7 +106,6 @@ class PlanWriter {
     sums.sent = sent_by(cost, tokens, cell.samples);
     sums.calibration = calibration_of(cell);
     if (tokens) too_long_ = std::max(too_long_, tokens->too_long);
-    estimated_ = estimated_ || (tokens && tokens->estimated);
     by_pair_.resize(plan_.pairs.size());
     by_pair_[cell.pair] += sums;
 
@@ -174,7 +174,7 @@ class PlanWriter {
 
   std::string notes_text() const {
     std::string text = notes_.empty() ? "" : "\n" + notes_;
-    if (estimated_) {
+    if (std::ranges::any_of(by_pair_, &Sums::estimated)) {
       text += fmt::format("\n~: without a tokenizer, {} characters of a prompt count as a token.\n",
                           kCharactersPerToken);
     }
@@ -192,7 +192,6 @@ class PlanWriter {
   std::vector<Sums> by_pair_;
   Rows rows_;             // of the table that is being filled
   int64_t too_long_ = 0;  // likewise
-  bool estimated_ = false;
   std::string tables_, notes_;
 };
 

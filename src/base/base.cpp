@@ -77,6 +77,30 @@ fs::path folder_of(const fs::path& path) {
   return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
 
+void write_all(const fs::path& path, std::string_view content) {
+  const Descriptor file(path, O_WRONLY | O_CREAT | O_TRUNC);
+  while (!content.empty()) {
+    const ssize_t written = ::write(file.get(), content.data(), content.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) {
+      fail(Exit::kEnvironment, "Cannot write '{}': {}.", path.string(), std::strerror(errno));
+    }
+    content.remove_prefix(static_cast<size_t>(written));
+  }
+}
+
+// Of a closed file, synced before and its folder after.
+void rename_durably(const fs::path& from, const fs::path& to) {
+  sync_path(from, O_RDONLY);
+  std::error_code error;
+  fs::rename(from, to, error);
+  if (error) {
+    fail(Exit::kEnvironment, "Cannot rename '{}' to '{}': {}.", from.string(), to.string(),
+         error.message());
+  }
+  sync_path(folder_of(to), O_RDONLY | O_DIRECTORY);
+}
+
 }  // namespace
 
 std::string read_file(const fs::path& path) {
@@ -89,35 +113,20 @@ std::string read_file(const fs::path& path) {
   return reading(path, [&] { return std::string{std::istreambuf_iterator<char>(in), {}}; });
 }
 
-void write_file_atomic(const fs::path& path, std::string_view content) {
-  const fs::path temporary = path.string() + fmt::format(".tmp{}", ::getpid());
-  {
-    const Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
-    while (!content.empty()) {
-      const ssize_t written = ::write(file.get(), content.data(), content.size());
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) {
-        const int reason = errno;
-        ::unlink(temporary.c_str());
-        fail(Exit::kEnvironment, "Cannot write '{}': {}.", temporary.string(),
-             std::strerror(reason));
-      }
-      content.remove_prefix(static_cast<size_t>(written));
-    }
-  }
-  rename_durably(temporary, path);
+bool is_there(const fs::path& path) {
+  std::error_code error;
+  return fs::exists(path, error);
 }
 
-void rename_durably(const fs::path& from, const fs::path& to) {
-  sync_path(from, O_RDONLY);
-  std::error_code error;
-  fs::rename(from, to, error);
-  if (error) {
-    ::unlink(from.c_str());
-    fail(Exit::kEnvironment, "Cannot rename '{}' to '{}': {}.", from.string(), to.string(),
-         error.message());
+void write_file_atomic(const fs::path& path, std::string_view content) {
+  const fs::path temporary = path.string() + fmt::format(".tmp{}", ::getpid());
+  try {
+    write_all(temporary, content);
+    rename_durably(temporary, path);
+  } catch (const Error&) {
+    ::unlink(temporary.c_str());
+    throw;
   }
-  sync_path(folder_of(to), O_RDONLY | O_DIRECTORY);
 }
 
 void require_writable_folder(const fs::path& folder) {
@@ -221,30 +230,18 @@ std::string_view strip(std::string_view text) {
 }
 
 // ---- nesting
-namespace {
-
-// The place of the quotation mark that closes the JSON string which begins at `at`.
-size_t json_string_end(std::string_view json, size_t at) {
-  for (size_t close = json.find('"', at + 1); close < json.size();
-       close = json.find('"', close + 1)) {
-    size_t escapes = 0;
-    while (json[close - 1 - escapes] == '\\') ++escapes;
-    if (escapes % 2 == 0) return close;
-  }
-  return json.size();
-}
-
-}  // namespace
-
 size_t first_too_deep(std::string_view json) {
   size_t depth = 0;
+  bool quoted = false;
   for (size_t at = 0; at < json.size(); ++at) {
     const char c = json[at];
-    if (c == '"') {
-      at = json_string_end(json, at);
-    } else if (c == '[' || c == '{') {
+    if (quoted && c == '\\') {
+      ++at;
+    } else if (c == '"') {
+      quoted = !quoted;
+    } else if (!quoted && (c == '[' || c == '{')) {
       if (++depth > kDeepestJson) return at;
-    } else if (c == ']' || c == '}') {
+    } else if (!quoted && (c == ']' || c == '}')) {
       depth -= depth > 0;
     }
   }

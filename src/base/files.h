@@ -10,6 +10,9 @@
 
 namespace kvcomm {
 
+// Whether something is there that this process can see; never fails.
+bool is_there(const std::filesystem::path& path);
+
 // What `read` gives, which takes bytes from the file by its stream's buffer: that throws where the
 // disk fails. Fails (kUsage) then.
 template <typename Read>
@@ -24,11 +27,9 @@ auto reading(const std::filesystem::path& path, const Read& read) {
 // Fails (kUsage) naming the path and the system's reason.
 std::string read_file(const std::filesystem::path& path);
 
-// Writes to a temporary name beside path, syncs it, renames it into place, syncs the folder.
+// Writes to a temporary name beside path, syncs it, renames it into place, syncs the folder. Fails
+// (kEnvironment) and leaves nothing of it where one of these fails.
 void write_file_atomic(const std::filesystem::path& path, std::string_view content);
-
-// Renames a finished (closed) file into place, synced before and its folder after.
-void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to);
 
 // Creates the folder and proves that it can be written to; fails (kUsage) with the reason.
 void require_writable_folder(const std::filesystem::path& folder);

@@ -2,6 +2,7 @@
 #include <cctype>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/text.h"
 #include "data/sources.h"
 
@@ -68,8 +69,7 @@ fs::path find_explicit(std::string_view name, const fs::path& path, const fs::pa
   if (path.is_relative()) places.push_back(data_folder / path);
   std::vector<std::string> looked;
   for (const fs::path& place : places) {
-    std::error_code error;
-    if (fs::exists(place, error)) return place;
+    if (is_there(place)) return place;
     looked.push_back("'" + absolute_text(place) + "'");
   }
   fail(Exit::kUsage, "No file of the data set '{}' at {}: set path in its [[dataset]] to the file.",
@@ -90,8 +90,7 @@ std::optional<fs::path> look_for_dataset(std::string_view name, const fs::path& 
   }
   for (const std::string_view extension : kExtensions) {
     const fs::path file = data_folder / fmt::format("{}{}", name, extension);
-    std::error_code error;
-    if (!source.folder && fs::exists(file, error)) return file;
+    if (!source.folder && is_there(file)) return file;
   }
   return std::nullopt;
 }

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/text.h"
 #include "data/csv.h"
 #include "data/formats.h"
@@ -98,11 +99,6 @@ constexpr std::array<std::string_view, 13> kHumanities = {"formal_logic",
 // "test/astronomy_test.csv"
 fs::path split_file(std::string_view subject, std::string_view split) {
   return fs::path(split) / fmt::format("{}_{}.csv", subject, split);
-}
-
-bool is_there(const fs::path& file) {
-  std::error_code error;
-  return fs::exists(file, error);
 }
 
 bool has_split(const fs::path& folder, Subjects subjects, std::string_view split) {

@@ -101,9 +101,7 @@ fs::path WordNet::folder() {
 
 const WordNet* WordNet::installed() {
   static const std::unique_ptr<const WordNet> dictionary = [] {
-    std::error_code error;
-    return fs::exists(folder() / "index.noun", error) ? std::make_unique<const WordNet>(folder())
-                                                      : nullptr;
+    return is_there(folder() / "index.noun") ? std::make_unique<const WordNet>(folder()) : nullptr;
   }();
   return dictionary.get();
 }

@@ -149,8 +149,11 @@ bool ChatTemplate::lies_in(const fs::path& model_folder) {
   const fs::path config_path = model_folder / "tokenizer_config.json";
   if (fs::exists(model_folder / "chat_template.jinja")) return true;
   if (!fs::exists(config_path)) return false;
-  const auto config = ordered_json::parse(read_file(config_path), nullptr, /*exceptions=*/false);
-  return config.is_discarded() || config.contains("chat_template");
+  try {
+    return parse_json<ordered_json>(read_file(config_path)).contains("chat_template");
+  } catch (const ordered_json::exception&) {
+    return true;  // load() says what is wrong
+  }
 }
 
 ChatTemplate::ChatTemplate(std::string source, std::string bos_token, std::string eos_token)
