@@ -3,10 +3,11 @@
 
     analysis/table.py results/demo/results.h5 [--format text|markdown|csv]
 
-Run it with the project's Python (.venv/bin/python), which has h5py and pandas.
+Run it with the project's Python (.venv/bin/python), or any after `pip install ./analysis`.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -63,8 +64,7 @@ def main():
     try:
         table = summarise(read(path))
     except (OSError, ValueError) as error:
-        cure = " Set HDF5_USE_FILE_LOCKING=FALSE." if "lock" in str(error) else ""
-        sys.exit(f"Cannot read '{path}': {error}{cure}")
+        sys.exit(f"Cannot read '{path}': {error}")
     if arguments.format == "csv":
         table.to_csv(sys.stdout, index=False)
         return
@@ -73,4 +73,8 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader (`| head`) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

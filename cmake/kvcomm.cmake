@@ -53,7 +53,7 @@ function(kvc_test name)
   if(ARG_RANKS)
     set(main kvc_mpi_test_main)
   else()
-    set(main GTest::gtest_main)
+    set(main kvc_test_main)
   endif()
   target_link_libraries(${name} PRIVATE ${ARG_LINKS} kvc_test_support ${main})
   target_compile_definitions(${name} PRIVATE KVCOMM_SOURCE_DIR="${CMAKE_SOURCE_DIR}"

@@ -17,13 +17,18 @@ die() {
   exit "$code"
 }
 
-# KVCOMM_GPU=yes|no decides by hand, as on a login node that builds for others.
+# KVCOMM_GPU=yes|no decides by hand, as on a login node that builds for others. It is checked here,
+# once: a failure inside $(...) or an `if` would not end the script.
+case ${KVCOMM_GPU:-auto} in
+  yes | no | auto) ;;
+  *) die "$exit_usage" "KVCOMM_GPU is '$KVCOMM_GPU': use yes, no or auto." ;;
+esac
+
 has_gpu() {
   case ${KVCOMM_GPU:-auto} in
     yes) return 0 ;;
     no) return 1 ;;
-    auto) nvidia-smi -L 2>/dev/null | grep -q '^GPU ' ;;
-    *) die "$exit_usage" "KVCOMM_GPU is '$KVCOMM_GPU': use yes, no or auto." ;;
+    *) nvidia-smi -L 2>/dev/null | grep -q '^GPU ' ;;
   esac
 }
 
@@ -35,6 +40,8 @@ build_preset() { if has_gpu; then echo cuda; else echo release; fi; }
 mpi_run() {
   local ranks=$1
   shift
+  command -v mpirun >/dev/null ||
+    die "$exit_environment" "there is no mpirun here: install Open MPI (Debian's package openmpi-bin)."
   if ((EUID == 0)); then  # Open MPI refuses root unless told twice
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
   fi

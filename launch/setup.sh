@@ -1,10 +1,20 @@
 #!/usr/bin/env bash
 # Set-up from nothing: packages, virtual environment, minja's headers, demo model, build.
-#   launch/setup.sh [TARGET]     builds TARGET (default: all); the program is build/kvcomm
-# Each step is skipped where it is done. KVCOMM_GPU=yes|no overrides the search for a GPU.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cd "$root"
+
+usage() {
+  cat <<'EOF'
+launch/setup.sh [TARGET]
+  Installs what is missing (Debian packages as root or by sudo; .venv and third_party from PyPI),
+  makes the demo's model and builds TARGET (default: all). The program is build/kvcomm.
+  Each step is skipped where it is done.
+  KVCOMM_GPU=yes|no   overrides the search for a GPU (default: auto)
+  PYTHON=python3.12   another interpreter than python3 for .venv
+Example: KVCOMM_GPU=yes launch/setup.sh kvcomm
+EOF
+}
 
 readonly venv=.venv python=${PYTHON:-python3}
 
@@ -48,9 +58,16 @@ install_packages() {
 }
 
 apt_install() {
-  local as_root=()
-  ((EUID == 0)) || as_root=(sudo)
+  local as_root=() answer
   command -v apt-get >/dev/null || return
+  if ((EUID != 0)); then
+    as_root=(sudo -n) # no password can be asked for without a terminal
+    if [[ -t 0 && -t 2 ]]; then
+      read -r -p "Install them with sudo? [y/N] " answer
+      [[ $answer == [yY]* ]] || return
+      as_root=(sudo)
+    fi
+  fi
   "${as_root[@]}" apt-get update -q >&2 || return
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
     apt-get install -qy --no-install-recommends "$@" >&2
@@ -145,6 +162,11 @@ main() {
   configure "$preset"
   build "$preset" "${1:-all}"
 }
+
+case ${1:-} in
+  -h | --help) usage && exit ;;
+  -*) usage >&2 && die "$exit_usage" "launch/setup.sh has no option '$1'." ;;
+esac
 
 # One set-up at a time in this folder: a second one waits, then finds all done.
 mkdir -p .cache

@@ -5,10 +5,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 usage() {
   cat <<'EOF'
-launch/workstation.sh [--lanes N] [--senders S] SWEEP.toml [kvcomm run's arguments]
-  --lanes N     pairs of agents that work side by side; N x (S + 1) ranks are started.
-                Default: as many as the GPUs (one per rank) or the cores (four per rank) allow.
-  --senders S   senders per lane, as in the sweep's pairs (default 1)
+launch/workstation.sh [--lanes N] SWEEP.toml [kvcomm run's arguments]
+  --lanes N     pairs of agents that work side by side; 2 N ranks are started. Default: as many
+                as the GPUs (one per rank) or the cores (four per rank) allow.
 One GPU, or fewer cores than two ranks want, gives one rank that plays both ends.
 Example: launch/workstation.sh launch/sweeps/demo.toml --set run.limit=5
 EOF
@@ -25,13 +24,13 @@ gpus() {
 # How many ranks this machine has room for.
 room() { if has_gpu; then gpus; else echo $(($(nproc) / 4)); fi; }
 
-lanes='' senders=1
+lanes=''
 while (($#)); do
   case $1 in
     -h | --help) usage && exit ;;
-    --lanes | --senders)
-      (($# > 1)) || die "$exit_usage" "$1 needs a number."
-      printf -v "${1#--}" '%s' "$2"
+    --lanes)
+      (($# > 1)) || die "$exit_usage" "--lanes needs a number."
+      lanes=$2
       shift 2
       ;;
     *) break ;;
@@ -41,12 +40,12 @@ if ((!$#)); then
   usage >&2
   exit "$exit_usage"
 fi
-[[ ${lanes:-1} =~ ^[1-9][0-9]*$ && $senders =~ ^[1-9][0-9]*$ ]] ||
-  die "$exit_usage" "--lanes '$lanes' and --senders '$senders' must be whole numbers from 1."
+[[ ${lanes:-1} =~ ^[1-9][0-9]*$ ]] ||
+  die "$exit_usage" "--lanes '$lanes' must be a whole number from 1."
 [[ -x $root/build/kvcomm ]] ||
   die "$exit_environment" "there is no build/kvcomm yet: run launch/setup.sh first."
 
-lanes=${lanes:-$(($(room) / (senders + 1)))}
-ranks=$((lanes ? lanes * (senders + 1) : 1))
+lanes=${lanes:-$(($(room) / 2))}
+ranks=$((lanes ? lanes * 2 : 1))
 say "$ranks rank(s) on $(hostname)"
 mpi_run "$ranks" "$root/build/kvcomm" run "$@"

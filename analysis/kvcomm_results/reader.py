@@ -29,7 +29,8 @@ def read(path) -> Results:
 
     Raises ValueError where the file is not one of kvcomm's, or of a later schema.
     """
-    with h5py.File(path, "r") as file:
+    # A results file is replaced as a whole, never changed: no lock is needed, and some file systems have none.
+    with h5py.File(path, "r", locking=False) as file:
         about = dict(file.attrs)
         if about.get("schema") != SCHEMA:
             raise ValueError(f"{path} is not a results file of kvcomm: its root attribute 'schema' "

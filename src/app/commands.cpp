@@ -9,6 +9,7 @@
 #include "app/plan_text.h"
 #include "app/tables.h"
 #include "app/wire_cost.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "comm/communicator.h"
@@ -98,7 +99,7 @@ Exit run_command(const SweepArguments& arguments) {
   char** argv = nullptr;
   const MpiEnv mpi(argc, argv);
   Communicator world = Communicator::world();
-  start_log(world.size() == 1 ? -1 : world.rank());
+  start_log(world.size() == 1 ? -1 : world.rank(), spdlog::get_level());
   try {
     return run_sweep(
         world, [&] { return configure(arguments); }, arguments.argv,
@@ -118,11 +119,21 @@ Exit plan_command(const SweepArguments& arguments) {
   const Plan plan = make_plan(config, device_kind(config.run), Absent::kNamed);
   const Journals journals = read_journals(config.run.output);
   require_same_data(plan, journals);
-  print(plan_text(plan, Stored(journals)));
-  return Exit::kOk;
+  const PlanText text = plan_text(plan, Stored(journals));
+  print(arguments.summary ? text.summary : text.cells + text.summary + text.notes);
+  if (!arguments.strict) return Exit::kOk;
+  if (!plan.absent.empty()) {
+    fail(plan.absent.front().exit, "`run` would stop here: {}", plan.absent.front().sentence);
+  }
+  require_writable_place(config.run.output);
+  require_replaceable(config.run.output / "results.h5");
+  return text.some_fail ? Exit::kSomeFailed : Exit::kOk;
 }
 
-Exit merge_command(const std::string& output) {
+Exit merge_command(const std::string& given) {
+  const std::filesystem::path path = std::filesystem::absolute(given);
+  const std::string output =
+      std::filesystem::is_directory(path) ? given : path.parent_path().string();
   if (journal_files(output).empty()) {
     fail(Exit::kUsage, "There are no journals in '{}': give the folder that a sweep wrote to.",
          output + "/journal");

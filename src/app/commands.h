@@ -15,12 +15,13 @@ struct SweepArguments {
   std::vector<std::string> sets;  // --set key=value
   Overrides overrides;
   bool show_config = false;
-  std::vector<std::string> argv;  // the whole command line, for the results
+  bool strict = false, summary = false;  // plan's
+  std::vector<std::string> argv;         // the whole command line, for the results
 };
 
 Exit run_command(const SweepArguments& arguments);
 Exit plan_command(const SweepArguments& arguments);
-Exit merge_command(const std::string& output);
+Exit merge_command(const std::string& output);  // the folder, or a file in it
 Exit score_command(const RescoreOptions& options);
 
 struct ListArguments {

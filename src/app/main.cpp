@@ -1,10 +1,16 @@
 // kvcomm: measures how two language models communicate (KVComm, arXiv 2510.03346).
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "app/commands.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "sweep/provenance.h"
 
 namespace {
@@ -12,21 +18,35 @@ namespace {
 using kvcomm::Exit;
 using kvcomm::SweepArguments;
 
+// How much is said on standard error.
+void add_log_options(CLI::App& command) {
+  const auto set_level = [&](const char* flag, const char* meaning, auto level) {
+    return command.add_flag_callback(
+        flag, [level] { spdlog::set_level(level); }, meaning);
+  };
+  CLI::Option* quiet = set_level("--quiet", "Log warnings and errors alone", spdlog::level::warn);
+  set_level("--verbose", "Log what each lane is given, too", spdlog::level::debug)->excludes(quiet);
+}
+
 void add_sweep_options(CLI::App& command, SweepArguments& arguments) {
   command.add_option("sweep", arguments.file, "The sweep's TOML file")->required();
   command
       .add_option("--set", arguments.sets,
-                  "Set any key: run.limit=5, method.kvcomm.ratio=[0.3,0.5], pair.NAME.alpha=0.8")
+                  "Set any key: run.limit=5, method.kvcomm.ratio=[0.3,0.5], pair.NAME.alpha=0.8; "
+                  "may be given several times")
       ->take_all()
       ->allow_extra_args(false);
   command.add_option("-o,--output", arguments.overrides.output,
-                     "The folder for results.h5 and the journals");
+                     "The folder for results.h5 and the journals (default: run.output, else "
+                     "results/<the file's name>)");
   command.add_option("--pair", arguments.overrides.pair,
-                     "Only this pair: its name, or its place in the file counted from 0");
+                     "Only this pair: its name, or its place in the file counted from 0 (default: "
+                     "all)");
   command.add_option("--limit", arguments.overrides.limit,
-                     "Only the first n samples of every data set (0: all)");
+                     "Only the first n samples of every data set, 0: all (default: run.limit)");
   command.add_flag("--show-config", arguments.show_config,
                    "Print every value with where it comes from, and leave");
+  add_log_options(command);
 }
 
 void add_list_options(CLI::App& command, kvcomm::ListArguments& arguments) {
@@ -49,19 +69,38 @@ void add_list_options(CLI::App& command, kvcomm::ListArguments& arguments) {
       ->capture_default_str();
 }
 
+const std::map<std::string, kvcomm::Lemmas> kNormalisations{
+    {"with-lemmas", kvcomm::Lemmas::kWith}, {"without-lemmas", kvcomm::Lemmas::kWithout}};
+
 void add_score_options(CLI::App& command, kvcomm::RescoreOptions& options) {
-  command.add_option("results", options.input, "A results.h5")->required();
+  command.add_option("results", options.input, "A results.h5, or the folder that holds it")
+      ->required();
   command.add_option("-o,--output", options.output, "The file to write")->required();
   command.add_option("--metric", options.metric, "Of all cells (default: each cell's own)")
       ->check(CLI::IsMember(kvcomm::metric_names()));
   command
-      .add_option("--normalisation", options.lemmas,
-                  "Whether the F1s and exact_match compare lemmas (default: where WordNet's "
-                  "dictionary is installed)")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, kvcomm::Lemmas>{
-          {"with-lemmas", kvcomm::Lemmas::kWith}, {"without-lemmas", kvcomm::Lemmas::kWithout}}));
+      .add_option_function<std::string>(
+          "--normalisation",
+          [&](const std::string& name) { options.lemmas = kNormalisations.at(name); },
+          "Whether the F1s and exact_match compare lemmas (default: where WordNet's dictionary is "
+          "installed)")
+      ->check(CLI::IsMember({"with-lemmas", "without-lemmas"}));
   command.add_option("--data", options.data,
                      "The folder of the data files (default: where the run had them)");
+  add_log_options(command);
+}
+
+// What is no command at all, with what was probably meant; nothing where CLI11 can go on.
+std::optional<std::string> unknown_command(const CLI::App& app, int argc, char** argv) {
+  const auto is_word = [](const std::string& word) { return !word.starts_with('-'); };
+  const std::vector<std::string> words(argv + 1, argv + argc);
+  const auto word = std::ranges::find_if(words, is_word);
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
+  if (word == words.end() || std::ranges::count(names, *word) > 0) return std::nullopt;
+  const std::string near = kvcomm::did_you_mean(*word, names);
+  return fmt::format("There is no command '{}'.{}", *word,
+                     near.empty() ? " The commands are " + kvcomm::join(names, ", ") + "." : near);
 }
 
 }  // namespace
@@ -71,27 +110,45 @@ int main(int argc, char** argv) {
   CLI::App app(
       "Measures how two language models communicate: KVComm (arXiv 2510.03346) and what it is "
       "compared with, over MPI and NCCL.");
-  app.set_version_flag("--version", "kvcomm " + kvcomm::program_version());
+  app.set_version_flag("--version", kvcomm::version_text,
+                       "Print the versions of the program and of what it stands on");
   app.require_subcommand(1);
+  app.footer("`kvcomm COMMAND --help` has each command's options and an example.");
 
   SweepArguments arguments;
   arguments.argv.assign(argv, argv + argc);
   CLI::App& run =
       *app.add_subcommand("run", "Run a sweep (under mpirun or srun: on all its ranks)");
   add_sweep_options(run, arguments);
+  run.footer("Example: mpirun -np 2 --bind-to none kvcomm run sweep.toml --set run.limit=20");
   CLI::App& plan = *app.add_subcommand("plan", "Check a sweep and show what it will do");
   add_sweep_options(plan, arguments);
+  plan.add_flag("--strict", arguments.strict,
+                "Leave with the code that `run` would leave with where something is wrong");
+  plan.add_flag("--summary", arguments.summary, "Print the last table and what is missing alone");
+  plan.footer(
+      "Example: kvcomm plan sweep.toml --strict --summary && sbatch slurm/sweep.sbatch sweep.toml");
   CLI::App& merge = *app.add_subcommand("merge", "Write results.h5 anew from a folder's journals");
   std::string output;
-  merge.add_option("output", output, "The folder that sweeps wrote to")->required();
+  merge.add_option("output", output, "The folder that sweeps wrote to, or its results.h5")
+      ->required();
+  add_log_options(merge);
+  merge.footer("Example: kvcomm merge results/sweep");
   CLI::App& score = *app.add_subcommand("score", "Score the answers of a results.h5 again");
   kvcomm::RescoreOptions rescored;
   rescored.argv.assign(argv, argv + argc);
   add_score_options(score, rescored);
+  score.footer("Example: kvcomm score results/sweep --output again.h5 --metric f1");
   CLI::App& list = *app.add_subcommand("ls", "List the methods, or the data sets and their files");
   kvcomm::ListArguments listed;
   add_list_options(list, listed);
+  list.footer(
+      "Example: kvcomm ls datasets --data data --model HuggingFaceTB/SmolLM2-135M-Instruct");
 
+  if (const auto sentence = unknown_command(app, argc, argv)) {
+    spdlog::error("{}", *sentence);
+    return static_cast<int>(Exit::kUsage);
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

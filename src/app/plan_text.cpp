@@ -87,9 +87,9 @@ class PlanWriter {
   PlanWriter(const Plan& plan, const Stored& stored)
       : plan_(plan), stored_(stored), counter_(plan) {}
 
-  std::string text() {
+  PlanText text() {
     for (const Cell& cell : plan_.cells) add(cell);
-    return tables_ + totals_text() + notes_text();
+    return {tables_, totals_text(), notes_text(), some_fail_};
   }
 
  private:
@@ -147,6 +147,7 @@ class PlanWriter {
     tables_ += fmt::format("{} on {} ({} samples {})\n{}\n", pair, dataset.info.name,
                            sample_count(dataset), where, text_table(rows_));
     rows_.clear();
+    some_fail_ = some_fail_ || too_long_ > 0;
     if (too_long_ > 0) {
       notes_ += fmt::format(
           "{} on {}: the prompts of {} of {} samples are longer than run.max_input_tokens = {}; "
@@ -180,7 +181,7 @@ class PlanWriter {
     }
     if (plan_.absent.empty()) return text;
     text += "\nBefore `kvcomm run`:\n";
-    for (const std::string& sentence : plan_.absent) text += sentence + "\n";
+    for (const Absence& absence : plan_.absent) text += absence.sentence + "\n";
     return text;
   }
 
@@ -192,12 +193,13 @@ class PlanWriter {
   std::vector<Sums> by_pair_;
   Rows rows_;             // of the table that is being filled
   int64_t too_long_ = 0;  // likewise
+  bool some_fail_ = false;
   std::string tables_, notes_;
 };
 
 }  // namespace
 
-std::string plan_text(const Plan& plan, const Stored& stored) {
+PlanText plan_text(const Plan& plan, const Stored& stored) {
   return PlanWriter(plan, stored).text();
 }
 

@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/text.h"
 
 namespace kvcomm {
 
@@ -52,15 +54,29 @@ std::string score_text(double score) {
   return std::isnan(score) ? "-" : fmt::format("{:.3f}", score);
 }
 
-std::vector<std::string> line(const std::string& method, double score, double error, uint64_t n,
-                              uint64_t failed, double bytes_per_sample) {
-  return {method,
-          score_text(score),
-          score_text(error),
-          std::to_string(n),
-          std::to_string(failed),
-          bytes_text(bytes_per_sample)};
+using Line = std::vector<std::string>;
+
+Line line(const std::string& method, double score, double error, const std::string& n,
+          uint64_t failed, double bytes_per_sample) {
+  return {method, score_text(score),      score_text(error),
+          n,      std::to_string(failed), bytes_text(bytes_per_sample)};
 }
+
+// "60", or "12 of 60" where the newest run wanted more.
+std::string count_text(const CellResult& result) {
+  const std::string n = std::to_string(result.n());
+  return result.n() < result.cell.n_planned ? fmt::format("{} of {}", n, result.cell.n_planned) : n;
+}
+
+// What the rows of a table may share, which its head then says, or differ in.
+struct Trait {
+  const char* name;
+  std::string CellRecord::*value;
+  const char* unit;  // behind the value in a head
+};
+constexpr std::array kTraits{Trait{"metric", &CellRecord::metric, ""},
+                             Trait{"dtype", &CellRecord::dtype, ""},
+                             Trait{"fidelity", &CellRecord::fidelity, " fidelity"}};
 
 // "random(ratio=0.5, seed=3)" -> "random(ratio=0.5)"; labels without a seed stay.
 std::string without_seed(const std::string& label) {
@@ -74,8 +90,7 @@ std::string without_seed(const std::string& label) {
 }
 
 // The mean over seeds; its standard error is that of the seeds' scores.
-std::vector<std::string> mean_line(const std::string& label,
-                                   const std::vector<const CellResult*>& cells) {
+Line mean_line(const std::string& label, const std::vector<const CellResult*>& cells) {
   double sum = 0, squares = 0, bytes = 0;
   uint64_t n = 0, failed = 0;
   for (const CellResult* cell : cells) {
@@ -89,39 +104,72 @@ std::vector<std::string> mean_line(const std::string& label,
   for (const CellResult* cell : cells)
     squares += (cell->mean.score - mean) * (cell->mean.score - mean);
   const double error = std::sqrt(squares / (count - 1) / count);
-  return line(fmt::format("{}, mean of {} seeds", label, cells.size()), mean, error, n, failed,
-              bytes / static_cast<double>(std::max<uint64_t>(n, 1)));
+  return line(fmt::format("{}, mean of {} seeds", label, cells.size()), mean, error,
+              std::to_string(n), failed, bytes / static_cast<double>(std::max<uint64_t>(n, 1)));
+}
+
+}  // namespace
+
+namespace {
+
+// The cells of one pair and data set, one line each, with a head above them.
+std::string block_text(std::span<const CellResult> cells) {
+  std::vector<std::string> shared;
+  std::vector<const Trait*> differing;
+  for (const Trait& trait : kTraits) {
+    const std::string& value = cells.front().cell.*trait.value;
+    const bool equal = std::ranges::all_of(
+        cells, [&](const CellResult& result) { return result.cell.*trait.value == value; });
+    if (equal) {
+      shared.push_back(value + trait.unit);
+    } else {
+      differing.push_back(&trait);
+    }
+  }
+  std::vector<Line> rows{{"method", "score", "std err", "n", "failed", "sent per sample"}};
+  const auto add = [&](const Line& line, const CellRecord& cell) {
+    rows.push_back(line);
+    for (size_t i = 0; i < differing.size(); ++i) {  // behind the method's name
+      rows.back().insert(rows.back().begin() + 1 + static_cast<std::ptrdiff_t>(i),
+                         cell.*differing[i]->value);
+    }
+  };
+  for (size_t i = 0; i < differing.size(); ++i) {
+    rows[0].insert(rows[0].begin() + 1 + static_cast<std::ptrdiff_t>(i), differing[i]->name);
+  }
+  std::map<Line, std::vector<const CellResult*>> draws;  // by label without seed, and traits
+  for (const CellResult& result : cells) {
+    const double n = static_cast<double>(std::max<size_t>(result.n(), 1));
+    add(line(result.cell.method, result.mean.score, result.mean.standard_error, count_text(result),
+             result.n_failed, static_cast<double>(payload_of(result)) / n),
+        result.cell);
+    const std::string label = without_seed(result.cell.method);
+    if (label == result.cell.method || result.n() == 0) continue;
+    Line alike{label};
+    for (const Trait& trait : kTraits) alike.push_back(result.cell.*trait.value);
+    draws[alike].push_back(&result);
+  }
+  for (const auto& [alike, seeds] : draws) {
+    if (seeds.size() > 1) add(mean_line(alike[0], seeds), seeds.front()->cell);
+  }
+  const std::string traits = shared.empty() ? "" : fmt::format(" ({})", join(shared, ", "));
+  return fmt::format("{} on {}{}\n{}", cells.front().cell.pair, cells.front().cell.dataset, traits,
+                     text_table(rows, 1 + differing.size()));
 }
 
 }  // namespace
 
 std::string results_table(const Results& results) {
   std::string text;
-  std::vector<std::vector<std::string>> rows;
-  std::map<std::string, std::vector<const CellResult*>> seeds;
-  const std::vector<std::string> head{"method", "score",  "std err",
-                                      "n",      "failed", "sent per sample"};
-  for (size_t i = 0; i < results.cells.size(); ++i) {
-    const CellResult& result = results.cells[i];
-    if (rows.empty()) rows.push_back(head);
-    rows.push_back(line(result.cell.method, result.mean.score, result.mean.standard_error,
-                        result.n(), result.n_failed,
-                        static_cast<double>(payload_of(result)) /
-                            static_cast<double>(std::max<size_t>(result.n(), 1))));
-    const std::string label = without_seed(result.cell.method);
-    if (label != result.cell.method && result.n() > 0) seeds[label].push_back(&result);
-    const bool last = i + 1 == results.cells.size() ||
-                      results.cells[i + 1].cell.pair != result.cell.pair ||
-                      results.cells[i + 1].cell.dataset != result.cell.dataset;
-    if (!last) continue;
-    for (const auto& [name, cells] : seeds) {
-      if (cells.size() > 1) rows.push_back(mean_line(name, cells));
+  const std::span<const CellResult> cells(results.cells);
+  for (size_t from = 0; from < cells.size();) {
+    size_t to = from + 1;
+    while (to < cells.size() && cells[to].cell.pair == cells[from].cell.pair &&
+           cells[to].cell.dataset == cells[from].cell.dataset) {
+      ++to;
     }
-    text += fmt::format("{}{} on {} ({}, {}, {} fidelity)\n{}", text.empty() ? "" : "\n",
-                        result.cell.pair, result.cell.dataset, result.cell.metric,
-                        result.cell.dtype, result.cell.fidelity, text_table(rows));
-    rows.clear();
-    seeds.clear();
+    text += (text.empty() ? "" : "\n") + block_text(cells.subspan(from, to - from));
+    from = to;
   }
   return text;
 }

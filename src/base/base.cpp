@@ -129,6 +129,17 @@ void write_file_atomic(const fs::path& path, std::string_view content) {
   }
 }
 
+void require_writable_place(const fs::path& folder) {
+  fs::path there = fs::absolute(folder);
+  while (!is_there(there) && there.has_relative_path()) there = there.parent_path();
+  std::error_code error;
+  const bool is_folder = fs::is_directory(there, error);
+  if (is_folder && ::access(there.c_str(), W_OK | X_OK) == 0) return;
+  fail(Exit::kUsage,
+       "Cannot write to the output folder '{}': '{}' {}. Choose another with --output.",
+       folder.string(), there.string(), is_folder ? "may not be written to" : "is no folder");
+}
+
 void require_writable_folder(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
@@ -165,19 +176,21 @@ std::string wall_clock_text() {
 // ---- text
 namespace {
 
+// Letters put in, left out, changed, or swapped with their neighbour ("rnu").
 size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
+  std::vector<std::vector<size_t>> rows(a.size() + 1, std::vector<size_t>(b.size() + 1));
+  std::iota(rows[0].begin(), rows[0].end(), size_t{0});
   for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
+    rows[i][0] = i;
     for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t above = row[j];
-      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      diagonal = above;
+      const size_t change = a[i - 1] == b[j - 1] ? 0 : 1;
+      rows[i][j] = std::min({rows[i - 1][j] + 1, rows[i][j - 1] + 1, rows[i - 1][j - 1] + change});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
+        rows[i][j] = std::min(rows[i][j], rows[i - 2][j - 2] + 1);
+      }
     }
   }
-  return row[b.size()];
+  return rows.back().back();
 }
 
 }  // namespace

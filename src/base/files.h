@@ -31,6 +31,10 @@ std::string read_file(const std::filesystem::path& path);
 // (kEnvironment) and leaves nothing of it where one of these fails.
 void write_file_atomic(const std::filesystem::path& path, std::string_view content);
 
+// Fails (kUsage) where the folder is there and cannot be written to, or could not be made. Changes
+// nothing.
+void require_writable_place(const std::filesystem::path& folder);
+
 // Creates the folder and proves that it can be written to; fails (kUsage) with the reason.
 void require_writable_folder(const std::filesystem::path& folder);
 

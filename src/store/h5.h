@@ -27,6 +27,10 @@ struct H5Content {
 // that h5_image does not write. Not to be called by two threads at once.
 H5Content read_h5(const std::filesystem::path& path);
 
+// A text at a file's root; "" where there is none, or no HDF5 file that can be read. Not to be
+// called by two threads at once.
+std::string h5_attribute(const std::filesystem::path& path, const std::string& name);
+
 // "1.10.8"
 std::string h5_version();
 

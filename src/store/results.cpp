@@ -135,7 +135,7 @@ Attributes root_attributes(const Journals& journals) {
     if (!journal.run.date.empty()) run = journal.run;
   }
   const auto text = [](const auto& value) { return nlohmann::json(value).dump(); };
-  return {{"schema", "kvcomm-results"},
+  return {{"schema", std::string(kResultsSchema)},
           {"schema_version", "1"},
           {"software", "kvcomm"},
           {"software_version", run.commit.empty() ? run.version : run.version + " " + run.commit},
@@ -161,7 +161,18 @@ std::map<fs::path, uintmax_t> listing(const fs::path& output) {
 
 }  // namespace
 
+void require_replaceable(const fs::path& path) {
+  std::error_code error;
+  if (!fs::exists(fs::symlink_status(path, error))) return;
+  if (fs::is_regular_file(path, error) && h5_attribute(path, "schema") == kResultsSchema) return;
+  fail(Exit::kUsage,
+       "'{}' is there already and is no results file of this program, so it is not replaced: move "
+       "it away, or write to another place with --output.",
+       path.string());
+}
+
 void write_results(const fs::path& path, const Results& results) {
+  require_replaceable(path);
   write_file_atomic(path, h5_image(root_attributes(results.journals), tables_of(results)));
 }
 

@@ -14,6 +14,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "store/journal.h"
@@ -53,8 +54,15 @@ struct Results {
   size_t other_rows = 0;  // their rows: in the journals, not in the tables
 };
 
-// Writes the tables to path, which is replaced whole or, where that fails (Error), not at all. Not
-// to be called by two threads at once (HDF5).
+// The root attribute `schema` of every file of this kind.
+inline constexpr std::string_view kResultsSchema = "kvcomm-results";
+
+// Fails (kUsage) where something lies at the path that is no results file of this program: nothing
+// else is ever replaced.
+void require_replaceable(const std::filesystem::path& path);
+
+// Writes the tables to path, which is replaced whole or, where that fails (Error), not at all;
+// require_replaceable() holds. Not to be called by two threads at once (HDF5).
 void write_results(const std::filesystem::path& path, const Results& results);
 
 // Reads all journals of an output folder and writes <output>/results.h5; again where other runs

@@ -1,6 +1,7 @@
 #include "sweep/config_values.h"
 
 #include <algorithm>
+#include <map>
 
 #include "base/text.h"
 
@@ -8,6 +9,22 @@ namespace kvcomm {
 
 using nlohmann::json;
 using nlohmann::ordered_json;
+
+namespace {
+
+// The choice that a user of other programs means: no matter of spelling.
+std::string choice_meant(const std::string& word, const std::vector<std::string>& choices) {
+  static const std::map<std::string, std::string> meant{
+      {"gpu", "cuda"},      {"bf16", "bfloat16"},    {"fp32", "float32"},   {"f32", "float32"},
+      {"float", "float32"}, {"official", "release"}, {"authors", "release"}};
+  const auto found = meant.find(word);
+  if (found != meant.end() && std::ranges::count(choices, found->second) > 0) {
+    return fmt::format(" Did you mean '{}'?", found->second);
+  }
+  return did_you_mean(word, choices);
+}
+
+}  // namespace
 
 std::optional<json> read_value(const GivenTable& table, const Parameter& parameter,
                                Problems& problems) {
@@ -18,7 +35,7 @@ std::optional<json> read_value(const GivenTable& table, const Parameter& paramet
   if (read.wanted.empty()) return std::move(read.value);
   problems.add("{}: {} in {} is {}; {} is needed.{}", place, parameter.name, table.title,
                describe(given), read.wanted,
-               given.is_string() ? did_you_mean(given.get<std::string>(), parameter.choices) : "");
+               given.is_string() ? choice_meant(given.get<std::string>(), parameter.choices) : "");
   return std::nullopt;
 }
 

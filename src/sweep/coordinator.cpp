@@ -81,6 +81,9 @@ void Coordinator::hand_out(int lane, const LaneRanks& ranks) {
   while (tasks_at_lane_[static_cast<size_t>(lane)] < kTasksPerLane) {
     const std::optional<Task> task = work_->next(lane);
     if (!task) return;
+    spdlog::debug("Lane {} gets task {}: {} samples of {} on {} in {} cells.", lane, task->id,
+                  task->samples.size(), plan_.datasets[task->dataset].info.name,
+                  plan_.config.pairs[task->pair].name, task->cells.size());
     lane_of_task_[task->id] = lane;
     ++tasks_at_lane_[static_cast<size_t>(lane)];
     send_task(*task, ranks);

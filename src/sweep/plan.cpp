@@ -89,7 +89,8 @@ void name_absent(Plan& plan, const std::string& model, bool receives) {
   const std::string to = models == "models" ? "" : " --to " + models.string();
   const std::string cure =
       by_name ? fmt::format(": `launch/fetch_models.py {}{}` fetches the model", model, to) : "";
-  plan.absent.push_back(fmt::format("'{}' has {}{}.", folder.string(), join(missing, ", "), cure));
+  plan.absent.push_back({Exit::kEnvironment, fmt::format("'{}' has {}{}.", folder.string(),
+                                                         join(missing, ", "), cure)});
 }
 
 void name_absent_models(Plan& plan) {
@@ -103,15 +104,26 @@ void name_absent_models(Plan& plan) {
   }
 }
 
+// A GPU is what NCCL moves data between.
+void require_gpu_for_nccl(Plan& plan, Absent absent) {
+  if (plan.config.run.transport != TransportChoice::kNccl || plan.device_kind != "cpu") return;
+  const std::string sentence =
+      "run.transport = \"nccl\" moves data between GPUs, and this run would be on the CPU: set it "
+      "to \"mpi\" or \"auto\".";
+  if (absent == Absent::kRefused) fail(Exit::kEnvironment, "{}", sentence);
+  plan.absent.push_back({Exit::kEnvironment, sentence});
+}
+
 void plan_dataset(Plan& plan, size_t index, Absent absent) {
   const DatasetConfig& named = plan.config.datasets[index];
   const fs::path& folder = plan.config.paths.data;
   const bool may_lack = absent == Absent::kNamed && named.path.empty();
   if (may_lack && !look_for_dataset(named.name, folder)) {
     plan.datasets.push_back({.info = dataset_info(named.name)});
-    plan.absent.push_back(fmt::format("The data set '{}' is not in '{}': `{}` fetches it.",
-                                      named.name, folder.string(),
-                                      fetch_command(plan.datasets.back().info, folder)));
+    plan.absent.push_back(
+        {Exit::kUsage,
+         fmt::format("The data set '{}' is not in '{}': `{}` fetches it.", named.name,
+                     folder.string(), fetch_command(plan.datasets.back().info, folder))});
   } else {
     plan.datasets.push_back(load_configured_dataset(plan.config, index));
   }
@@ -304,6 +316,7 @@ Plan make_plan(Config config, const std::string& device_kind, Absent absent) {
   const Fidelity fidelity = fidelity_of(config);
   Plan plan{.config = std::move(config), .device_kind = device_kind, .fidelity = fidelity};
   const Prompts prompts = load_prompts(plan.config);
+  require_gpu_for_nccl(plan, absent);
   for (size_t i = 0; i < plan.config.datasets.size(); ++i) plan_dataset(plan, i, absent);
   for (const PairConfig& pair : plan.config.pairs) {
     plan.pairs.push_back(plan_pair(plan.config, pair, absent));

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "data/dataset.h"
 #include "method/prompter.h"
 #include "method/spec.h"
@@ -47,14 +48,20 @@ struct Cell {
   int64_t calibration_samples = 0;
 };
 
+// What `run` would refuse for what is not there, with the code that it would leave with.
+struct Absence {
+  Exit exit = Exit::kUsage;
+  std::string sentence;
+};
+
 struct Plan {
   Config config;
   std::string device_kind;  // "cpu" | "cuda"
   Fidelity fidelity;
-  std::vector<PlannedPair> pairs;   // as in config.pairs
-  std::vector<Dataset> datasets;    // as in config.datasets; those absent have no path, no samples
-  std::vector<Cell> cells;          // by pair, then data set, then method; a method's are together
-  std::vector<std::string> absent;  // a sentence for each data set and model, with what fetches it
+  std::vector<PlannedPair> pairs;  // as in config.pairs
+  std::vector<Dataset> datasets;   // as in config.datasets; those absent have no path, no samples
+  std::vector<Cell> cells;         // by pair, then data set, then method; a method's are together
+  std::vector<Absence> absent;     // of data sets and models with what fetches them; as run meets
 };
 
 // Whether a plan can do with less than a run: pairs without config.json are left out, a model with

@@ -32,6 +32,7 @@ void Progress::show() {
 void Progress::finish() { print(terminal_ ? "\n" : ""); }
 
 void Progress::print(const char* end) const {
+  if (!spdlog::should_log(spdlog::level::info)) return;
   const Seconds elapsed_s = watch_.elapsed_s();
   const double rate = static_cast<double>(done_) / std::max(elapsed_s, 1e-9);
   const double left_s = rate > 0 ? static_cast<double>(rows_ - std::min(done_, rows_)) / rate : 0;

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "comm/communicator.h"
 #include "comm/nccl_link.h"
 #include "store/h5.h"
@@ -56,6 +57,26 @@ std::map<std::string, std::string> environment() {
   return chosen;
 }
 
+// Their versions; "" where the build has none.
+std::vector<std::pair<std::string, std::string>> libraries() {
+  const std::string mpi = mpi_version();  // "openmpi@4.1.4"
+  const size_t at = mpi.find('@');
+  return {{"libtorch", TORCH_VERSION},
+          {mpi.substr(0, at), mpi.substr(at + 1)},
+          {"hdf5", h5_version()},
+          {"nccl", nccl_version()},
+          {"gcc", __VERSION__}};
+}
+
+// "libtorch@2.11.0;openmpi@4.1.4;..."
+std::string dependencies() {
+  std::vector<std::string> parts;
+  for (const auto& [library, version] : libraries()) {
+    if (!version.empty()) parts.push_back(library + "@" + version);
+  }
+  return join(parts, ";");
+}
+
 // What a data set's fingerprint is called in a run's record.
 std::string fingerprint_name(const Dataset& dataset) { return "data " + dataset.info.name; }
 
@@ -63,20 +84,26 @@ std::string fingerprint_name(const Dataset& dataset) { return "data " + dataset.
 
 std::string program_version() { return kVersion; }
 
+std::string version_text() {
+  std::string text = fmt::format("kvcomm {} (commit {})\n", kVersion, kCommit);
+  for (const auto& [library, version] : libraries()) {
+    text += fmt::format("{} {}\n", library, version.empty() ? "is not in this build" : version);
+  }
+  text.pop_back();
+  return text;
+}
+
 RunRecord describe_run(const Plan& plan, const std::string& run_id,
                        const std::vector<std::string>& argv) {
-  const std::string nccl = nccl_version();
-  RunRecord run{
-      .run_id = run_id,
-      .date = wall_clock_text(),
-      .argv = argv,
-      .config = config_toml(plan.config),
-      .version = kVersion,
-      .commit = kCommit,
-      .dependencies = fmt::format("libtorch@{};{};hdf5@{};gcc@{}{}", TORCH_VERSION, mpi_version(),
-                                  h5_version(), __VERSION__, nccl.empty() ? "" : ";nccl@" + nccl),
-      .machine = machine(),
-      .environment = environment()};
+  RunRecord run{.run_id = run_id,
+                .date = wall_clock_text(),
+                .argv = argv,
+                .config = config_toml(plan.config),
+                .version = kVersion,
+                .commit = kCommit,
+                .dependencies = dependencies(),
+                .machine = machine(),
+                .environment = environment()};
   for (size_t i = 0; i < plan.pairs.size(); ++i) {
     const PairConfig& pair = plan.config.pairs[i];
     run.fingerprints["weights " + pair.sender] = plan.pairs[i].sender_fingerprint;

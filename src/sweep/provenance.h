@@ -19,4 +19,7 @@ void require_same_data(const Plan& plan, const Journals& journals);
 
 std::string program_version();  // "0.1.0"
 
+// The program's version and commit and those of the libraries in use, a line each.
+std::string version_text();
+
 }  // namespace kvcomm

@@ -46,7 +46,7 @@ std::string attribute(const H5Content& content, const std::string& name) {
 
 H5Content read_results(const fs::path& path) {
   H5Content content = read_h5(path);
-  if (attribute(content, "schema") != "kvcomm-results") {
+  if (attribute(content, "schema") != kResultsSchema) {
     fail(Exit::kUsage, "'{}' is an HDF5 file, but no results.h5 of this program.", path.string());
   }
   return content;
@@ -82,6 +82,7 @@ class Answered {
       if (place == config_.datasets.end()) {  // of an older run
         place = config_.datasets.insert(place, {.name = name});
       }
+      require_there(*place);
       const auto index = static_cast<size_t>(place - config_.datasets.begin());
       loaded_.emplace(name, load_configured_dataset(config_, index));
     }
@@ -94,6 +95,17 @@ class Answered {
   }
 
  private:
+  void require_there(const DatasetConfig& named) const {
+    const fs::path& folder = config_.paths.data;
+    const bool there = named.path.empty() ? look_for_dataset(named.name, folder).has_value()
+                                          : is_there(named.path) || is_there(folder / named.path);
+    if (there) return;
+    fail(Exit::kUsage,
+         "The data set '{}', whose accepted answers scoring needs, is not where the run had it "
+         "('{}'): name the folder that holds it with --data.",
+         named.name, (named.path.empty() ? folder : named.path).string());
+  }
+
   Config config_;
   std::map<std::string, Dataset> loaded_;
 };
@@ -171,17 +183,26 @@ void set_metric(Cells& cells, size_t cell, const RescoreOptions& options) {
   cells.key[cell] = hash128_hex(cells.key_json[cell]);
 }
 
-void refuse_overwriting(const RescoreOptions& options) {
+// The results.h5 in it where a folder is given.
+fs::path results_file(const fs::path& given) {
   std::error_code error;
-  if (!fs::equivalent(options.input, options.output, error)) return;
-  fail(Exit::kUsage, "'{}' is the file that is scored: give --output another name.",
-       options.output.string());
+  return fs::is_directory(given, error) ? given / "results.h5" : given;
+}
+
+void check_output(const RescoreOptions& options) {
+  std::error_code error;
+  if (fs::equivalent(options.input, options.output, error)) {
+    fail(Exit::kUsage, "'{}' is the file that is scored: give --output another name.",
+         options.output.string());
+  }
+  require_replaceable(options.output);
 }
 
 }  // namespace
 
-std::vector<RescoredCell> rescore(const RescoreOptions& options) {
-  refuse_overwriting(options);
+std::vector<RescoredCell> rescore(RescoreOptions options) {
+  options.input = results_file(options.input);
+  check_output(options);
   H5Content content = read_results(options.input);
   Cells cells(table(content, "cells"));
   const std::vector<double> before = cells.score;

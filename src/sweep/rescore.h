@@ -12,7 +12,7 @@
 namespace kvcomm {
 
 struct RescoreOptions {
-  std::filesystem::path input, output;        // a results.h5, and the file to write
+  std::filesystem::path input, output;        // a results.h5 or its folder; the file to write
   std::optional<std::string> metric;          // of all cells; none: each cell's own
   Lemmas lemmas = Lemmas::kIfInstalled;       // for the metrics that know them
   std::optional<std::filesystem::path> data;  // the data sets' folder; none: where the run had them
@@ -32,6 +32,6 @@ struct RescoredCell {
 // Accepted answers are read from the data sets again. Refused (kUsage): an input that is no
 // results.h5; an output that is the input; a data set that is not found, has another fingerprint
 // than the one that was answered, or another record in a sample's place; an unknown metric.
-std::vector<RescoredCell> rescore(const RescoreOptions& options);
+std::vector<RescoredCell> rescore(RescoreOptions options);
 
 }  // namespace kvcomm

@@ -8,6 +8,7 @@
 #include <exception>
 #include <nlohmann/json.hpp>
 #include <thread>
+#include <tuple>
 
 #include "base/files.h"
 #include "base/hash.h"
@@ -107,9 +108,10 @@ Layout lay_out(Communicator& world, const RunConfig& run, const std::string& dev
 }
 
 // Every rank says how it fared; if one failed, all leave with its code and rank 0 logs its
-// sentence.
-std::optional<Exit> agree(Communicator& world, const std::exception_ptr& failure) {
-  Json mine = {{"exit", 0}, {"what", ""}};
+// sentence. If one found nothing to do, all leave with kOk.
+std::optional<Exit> agree(Communicator& world, const std::exception_ptr& failure,
+                          bool nothing_to_do = false) {
+  Json mine = {{"exit", 0}, {"what", ""}, {"nothing_to_do", nothing_to_do}};
   try {
     if (failure) std::rethrow_exception(failure);
   } catch (const Error& error) {
@@ -129,7 +131,10 @@ std::optional<Exit> agree(Communicator& world, const std::exception_ptr& failure
     }
     return static_cast<Exit>(status.at("exit").get<int>());
   }
-  return std::nullopt;
+  const auto idle = [](const std::string& status) {
+    return Json::parse(status).value("nothing_to_do", false);
+  };
+  return std::ranges::any_of(all, idle) ? std::optional(Exit::kOk) : std::nullopt;
 }
 
 template <typename Step>
@@ -222,12 +227,6 @@ LanePlace place_of(const Layout& layout, int rank, const Config& config,
                     (wanted == TransportChoice::kAuto && device == "cuda" && !alone &&
                      layout.gpu_for_each && !nccl_version().empty());
   place.transport = nccl ? "nccl" : alone ? "loopback" : "mpi";
-  if (nccl && device == "cpu") {
-    fail(Exit::kEnvironment,
-         "run.transport = \"nccl\" moves data between GPUs, and this run is on the CPU: set it to "
-         "\"mpi\" "
-         "or \"auto\".");
-  }
   if (nccl && !layout.gpu_for_each) {
     fail(Exit::kEnvironment,
          "A node has more ranks than GPUs ({} ranks and {} GPUs on this one): NCCL needs one GPU a "
@@ -244,7 +243,7 @@ struct Office {
   std::vector<PairLock> locks;
   std::vector<bool> ours;
   Stored stored;
-  std::optional<Journal> journal;
+  std::optional<Journal> journal;  // none: nothing is left to do
 };
 
 // Pairs that live runs hold are left out, by name.
@@ -271,22 +270,49 @@ bool all_done(const Plan& plan, const Stored& stored) {
   return true;
 }
 
+// Whether the newest run that had cells wanted the very cells of this one. Then, if all is done, a
+// journal of this run would say nothing new.
+bool wanted_before(const Office& office, const Journals& journals) {
+  const auto newest = std::ranges::find_if(journals.runs.rbegin(), journals.runs.rend(),
+                                           [](const auto& run) { return !run.cells.empty(); });
+  if (newest == journals.runs.rend()) return false;
+  using Wanted = std::tuple<std::string, std::string, std::string, std::string, uint64_t>;
+  std::vector<Wanted> before, now;
+  for (const CellRecord& cell : newest->cells) {
+    Wanted wanted{cell.pair, cell.dataset, cell.method, cell.key, cell.n_planned};
+    if (std::ranges::count(before, wanted) == 0) before.push_back(std::move(wanted));
+  }
+  for (const Cell& cell : office.plan.cells) {
+    now.emplace_back(office.plan.config.pairs[cell.pair].name,
+                     office.plan.datasets[cell.dataset].info.name, cell.spec.label(), cell.key,
+                     static_cast<uint64_t>(cell.samples));
+  }
+  return before == now;
+}
+
 void open_office(Office& office, const Config& config, const std::string& device,
                  const std::vector<std::string>& argv) {
   office.plan = make_plan(config, device);
   require_writable_folder(config.run.output);
+  require_replaceable(config.run.output / "results.h5");
   claim_pairs(office);
   const Journals journals = read_journals(config.run.output);
   require_same_data(office.plan, journals);
   for (const JournalFault& fault : journals.faults) spdlog::warn("{}", describe(fault));
   office.stored = Stored(journals);
+  const bool done = all_done(office.plan, office.stored);
   const bool nothing_ours = std::ranges::none_of(office.ours, [](bool mine) { return mine; });
-  if (nothing_ours && !all_done(office.plan, office.stored)) {
+  if (nothing_ours && !done) {
     fail(Exit::kUsage,
          "Every pair of this sweep is held by another live run on '{}': wait for it, or choose "
          "another "
          "folder with --output.",
          config.run.output.string());
+  }
+  if (done && wanted_before(office, journals)) {
+    spdlog::info("Every answer of this sweep is stored in '{}' already: nothing is left to do.",
+                 config.run.output.string());
+    return;
   }
   office.journal.emplace(config.run.output, describe_run(office.plan, new_run_id(), argv));
 }
@@ -332,9 +358,12 @@ Exit run_sweep(Communicator& world, const std::function<Config()>& configure,
     check_world(world.size());
     config = configure();
     device = device_kind(config.run);
-    if (world.rank() == 0) open_office(office, config, device, argv);
+    if (world.rank() != 0) return;
+    open_office(office, config, device, argv);
+    if (!office.journal) finished(merge_and_log(config.run.output));
   });
-  if (const auto code = agree(world, failure)) return *code;
+  const bool nothing_to_do = world.rank() == 0 && !failure && !office.journal;
+  if (const auto code = agree(world, failure, nothing_to_do)) return *code;
 
   Layout layout;
   LanePlace place;

@@ -34,7 +34,7 @@ class AbsentTest : public PlanTest {
     absent_ = Absent::kRefused;
     EXPECT_NE(refusal(exit_of_run), "accepted");
     absent_ = Absent::kNamed;
-    return planned.absent.empty() ? "" : planned.absent.front();
+    return planned.absent.empty() ? "" : planned.absent.front().sentence;
   }
 };
 

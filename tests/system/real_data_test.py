@@ -136,9 +136,9 @@ class RealData(SystemTest):
     @classmethod
     def setUpClass(cls):
         for needed, cure in ((MODELS / MODEL / "model.safetensors", "launch/setup.sh makes it"),
-                             (SHARED / "real", "it comes with the project's task, not with its repository")):
+                             (SHARED / "real", "the published records are not part of the repository")):
             if not needed.exists():
-                raise unittest.SkipTest(f"SKIPPED: no {needed}; {cure}")
+                raise unittest.SkipTest(f"there is no {needed}: {cure}")
         super().setUpClass()
         with tarfile.open(SHARED / "tmath.tar.xz") as archive:
             archive.extractall(cls.folder, filter="data")

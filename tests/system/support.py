@@ -251,4 +251,11 @@ class SystemTest(unittest.TestCase):
 
 
 def main():
-    unittest.main(argv=[sys.argv[0], *sys.argv[3:]], verbosity=2)
+    """Exits with 77, which ctest reports as skipped, where no test was run."""
+    result = unittest.main(argv=[sys.argv[0], *sys.argv[3:]], verbosity=2, exit=False).result
+    for _, reason in result.skipped:
+        print(f"SKIPPED: {reason}", file=sys.stderr)
+    ran = result.testsRun - sum(isinstance(test, unittest.TestCase) for test, _ in result.skipped)
+    if not result.wasSuccessful():
+        sys.exit(1)
+    sys.exit(0 if ran > 0 else 77 if result.skipped else 1)
