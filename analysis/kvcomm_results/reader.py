@@ -8,15 +8,16 @@ import pandas as pd
 
 SCHEMA = "kvcomm-results"
 SCHEMA_VERSION = 1
-TABLES = ("samples", "cells", "layers", "ranks", "failures", "runs")
+TABLES = ("samples", "scores", "cells", "layers", "ranks", "failures", "runs")
 
 
 @dataclass(frozen=True)
 class Results:
-    """One data frame for each table; `about` holds the root attributes of the newest run."""
+    """One data frame for each table, an empty one where an older version wrote none; `about` holds the root attributes of the newest run."""
 
     about: dict
     samples: pd.DataFrame
+    scores: pd.DataFrame
     cells: pd.DataFrame
     layers: pd.DataFrame
     ranks: pd.DataFrame
@@ -40,7 +41,8 @@ def read(path) -> Results:
                              f"knows versions up to {SCHEMA_VERSION}. Use the analysis/ of that release.")
         for name in ("argv", "environment", "fingerprints"):
             about[name] = json.loads(about[name])
-        return Results(about, **{name: _frame(file[name]) for name in TABLES})
+        return Results(about, **{name: _frame(file[name]) if name in file else pd.DataFrame()
+                                 for name in TABLES})
 
 
 def _frame(dataset) -> pd.DataFrame:

@@ -58,15 +58,14 @@ void require_part(const Source& source, const Record& record) {
        part, source.info.name, source.longbench_part, longbench_name(source, part));
 }
 
-std::vector<Sample> read_file_samples(const Source& source, const fs::path& file) {
+// read(record) gives its sample, or none where it is left out.
+template <typename Read>
+std::vector<Sample> read_file_samples(const fs::path& file, Read read) {
   std::vector<Sample> samples;
   std::unordered_map<std::string, std::string> places;  // by id
-  const Form* form = nullptr;
   RecordReader records(file);
   for (auto record = records.next(); record; record = records.next()) {
-    if (form == nullptr) form = &form_of(source, *record);
-    require_part(source, *record);
-    std::optional<Sample> sample = form->read(*record);
+    std::optional<Sample> sample = read(*record);
     if (!sample) continue;
     const auto [earlier, is_new] = places.emplace(sample->id, record->place());
     if (!is_new) {
@@ -76,6 +75,15 @@ std::vector<Sample> read_file_samples(const Source& source, const fs::path& file
     samples.push_back(std::move(*sample));
   }
   return samples;
+}
+
+std::vector<Sample> read_published_file(const Source& source, const fs::path& file) {
+  const Form* form = nullptr;
+  return read_file_samples(file, [&](const Record& record) {
+    if (form == nullptr) form = &form_of(source, record);
+    require_part(source, record);
+    return form->read(record);
+  });
 }
 
 // ---- a folder of files
@@ -91,8 +99,13 @@ std::string fingerprint_of(const fs::path& folder, const std::vector<fs::path>& 
 
 // ---- the whole
 
+// Fails (kUsage) where there are no samples.
 void put_in_order(Dataset& dataset) {
   std::vector<Sample>& samples = dataset.samples;
+  if (samples.empty()) {
+    fail(Exit::kUsage, "'{}' holds no records: the data set '{}' needs at least one.",
+         dataset.path.string(), dataset.info.name);
+  }
   if (dataset.info.sampled > 0) {
     std::vector<uint32_t> order = numpy_permutation(kShuffleSeed, samples.size());
     order.resize(std::min(order.size(), dataset.info.sampled));
@@ -112,6 +125,10 @@ const std::vector<DatasetInfo>& dataset_table() {
     return infos;
   }();
   return table;
+}
+
+bool is_known_dataset(std::string_view name) {
+  return std::ranges::count(dataset_table(), name, &DatasetInfo::name) > 0;
 }
 
 const DatasetInfo& dataset_info(std::string_view name) { return source_of(name).info; }
@@ -140,19 +157,24 @@ Dataset load_dataset(std::string_view name, const fs::path& path) {
     dataset.samples = std::move(read.samples);
     dataset.fingerprint = fingerprint_of(root, read.files);
   } else {
-    dataset.samples = read_file_samples(source, path);
+    dataset.samples = read_published_file(source, path);
     dataset.fingerprint = hash_file_hex(path);
   }
   const size_t found = dataset.samples.size();
-  if (found == 0) {
-    fail(Exit::kUsage, "'{}' holds no records: the data set '{}' needs at least one.",
-         path.string(), name);
-  }
+  put_in_order(dataset);
   if (dataset.info.records != 0 && found != dataset.info.records) {
     dataset.warning = fmt::format(
         "'{}' has {} records, the published '{}' has {}: scores are not comparable to the paper's.",
         path.string(), found, name, dataset.info.records);
   }
+  return dataset;
+}
+
+Dataset load_own_dataset(const DatasetInfo& info, const OwnFields& fields, const fs::path& path) {
+  Dataset dataset{.info = info, .path = path};
+  dataset.samples = read_file_samples(
+      path, [&](const Record& record) { return read_own(record, info.name, fields); });
+  dataset.fingerprint = hash_file_hex(path);
   put_in_order(dataset);
   return dataset;
 }

@@ -20,12 +20,21 @@ struct Sample {
 
 struct DatasetInfo {
   std::string name;
-  std::string kind;    // the prompts' table: "qa", "math", "code", "summary", "choice"
+  std::string kind;    // the prompts' table: "qa", "math", "code", "summary", "choice", ...
   std::string metric;  // a name that score() knows
   int max_new_tokens;  // default of [[dataset]] max_new_tokens
   size_t records;      // that the published data have, without those left out; 0: any number
   size_t sampled;      // the first that many of the seeded shuffle; 0: all, in file order
   bool truncates;      // an over-long context is cut in its middle
+};
+
+// Which fields of a record of one's own are what. Fields are told by their names, "meta.q" being
+// the field q of the object meta where no field is called "meta.q" itself.
+struct OwnFields {
+  std::vector<std::string> context;  // texts or lists of texts, joined by line ends
+  std::string question;
+  std::string answers;  // a text, a whole number, or a list of these
+  std::string id;       // a text or a whole number; "": file:line
 };
 
 struct Dataset {
@@ -36,8 +45,10 @@ struct Dataset {
   std::vector<Sample> samples;
 };
 
-// Every data set that can be named in the configuration.
+// Every data set whose form the program knows.
 const std::vector<DatasetInfo>& dataset_table();
+
+bool is_known_dataset(std::string_view name);
 
 // The table's row; an unknown name is refused (kUsage) with the near miss.
 const DatasetInfo& dataset_info(std::string_view name);
@@ -67,5 +78,10 @@ std::filesystem::path find_dataset(std::string_view name,
 // no CSV or no UTF-8, a record of another form, a missing, mistyped or blank field, an id that
 // occurs twice; and a file without records.
 Dataset load_dataset(std::string_view name, const std::filesystem::path& path);
+
+// The same for a file of one's own: JSON lines, a JSON array or CSV, of records that have these
+// fields. info names it and says whether it is shuffled (`sampled`).
+Dataset load_own_dataset(const DatasetInfo& info, const OwnFields& fields,
+                         const std::filesystem::path& path);
 
 }  // namespace kvcomm

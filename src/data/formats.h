@@ -36,6 +36,9 @@ extern const Form kTmath;   // {socratic_questions (context), problem, solution}
 // All of them; where two fit a record, the first is meant.
 std::span<const Form* const> all_forms();
 
+// A record of one's own. Fails (kUsage) where one of the fields is missing or of another type.
+Sample read_own(const Record& record, std::string_view dataset, const OwnFields& fields);
+
 // Which of LongBench's data sets a record of its forms belongs to; "" where it does not say.
 std::string longbench_part(const Record& record);
 

@@ -3,6 +3,7 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 
@@ -60,6 +61,34 @@ json value_of(const simdjson::dom::element& read) {
   fail(Exit::kInternal, "simdjson gave a value of no type.");
 }
 
+// The bare word that a byte of a JSON text belongs to where a value may begin: "-Infinity"; ""
+// where it is of none.
+std::string_view bare_word(std::string_view text, size_t at) {
+  const auto is_part = [&](size_t i) {
+    return i < text.size() &&
+           (text[i] == '-' || std::isalpha(static_cast<unsigned char>(text[i])) != 0);
+  };
+  if (!is_part(at)) return "";
+  size_t begin = at, end = at;
+  while (begin > 0 && is_part(begin - 1)) --begin;
+  while (is_part(end)) ++end;
+  const bool is_value =
+      begin == 0 || std::string_view(" \t\r\n:,[").find(text[begin - 1]) != std::string_view::npos;
+  return is_value ? text.substr(begin, end - begin) : "";
+}
+
+// What to write for a value that other languages have and JSON has not (Python's json writes NaN
+// and Infinity); "" where the word is none of these.
+std::string cure_for(std::string_view word) {
+  constexpr std::string_view kNothing[] = {"nan",      "-nan",      "inf",       "-inf",
+                                           "infinity", "-infinity", "undefined", "none"};
+  std::string small(word);
+  std::ranges::transform(small, small.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  if (std::ranges::count(kNothing, small) > 0) return "null or leave the field out";
+  return small == "true" || small == "false" || small == "null" ? small : "";
+}
+
 // The slow reading, for what the fast one refuses: that does not tell where. A number that is
 // beyond 64 bits becomes a double here.
 json parse_or_refuse(std::string_view text, const Start& start) {
@@ -82,6 +111,11 @@ json parse_or_refuse(std::string_view text, const Start& start) {
            start.file, line_of(broken), column_of(broken));
     }
     const size_t at = std::min(text.size(), std::max<size_t>(error.byte, 1) - 1);
+    const std::string_view word = bare_word(text, at);
+    if (const std::string cure = cure_for(word); !cure.empty()) {
+      fail(Exit::kUsage, "{}:{} holds {}, which is no JSON: write {}.", start.file, line_of(at),
+           word, cure);
+    }
     fail(Exit::kUsage, "{}:{} is cut off or no JSON: what stands at byte {} of the line {}.",
          start.file, line_of(at), column_of(at),
          at == text.size() ? "is its end" : "does not belong there");
@@ -136,6 +170,34 @@ const json& Record::field(std::string_view name) const {
   for (const auto& item : fields_.items()) keys.push_back(item.key());
   fail(Exit::kUsage, "{} has no '{}'; its keys are {}.", place_, name,
        keys.empty() ? "none" : join(keys, ", "));
+}
+
+const json* Record::find(std::string_view name) const {
+  const json* found = &fields_;
+  for (std::string_view rest = name; found->is_object();) {
+    if (const auto whole = found->find(rest); whole != found->end()) return &*whole;
+    const size_t dot = rest.find('.');
+    const auto part = found->find(rest.substr(0, dot));
+    if (dot == std::string_view::npos || part == found->end()) return nullptr;
+    found = &*part;
+    rest.remove_prefix(dot + 1);
+  }
+  return nullptr;
+}
+
+std::vector<std::string> Record::names() const {
+  std::vector<std::string> found;
+  const auto add = [&](const auto& self, const json& object, const std::string& prefix) -> void {
+    for (const auto& [key, value] : object.items()) {
+      if (value.is_object()) {
+        self(self, value, prefix + key + ".");
+      } else {
+        found.push_back(prefix + key);
+      }
+    }
+  };
+  add(add, fields_, "");
+  return found;
 }
 
 bool Record::has_text(std::string_view name) const { return has(name) && field(name).is_string(); }

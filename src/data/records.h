@@ -28,6 +28,9 @@ class Record {
   std::string text_or_blank(std::string_view name) const;       // may be empty
   std::vector<std::string> texts(std::string_view name) const;  // an array of at least one
 
+  // A value that was found in it, as text() gives a field's.
+  std::string text_of(const nlohmann::json& value, std::string_view name) const;
+
   // The record's own id, a text or a whole number; its place where it has no such field.
   std::string id(std::string_view name) const;
 
@@ -35,9 +38,13 @@ class Record {
   bool has(std::string_view name) const { return fields_.contains(name); }
   bool has_text(std::string_view name) const;
 
- private:
-  std::string text_of(const nlohmann::json& value, std::string_view name) const;
+  // The field of that name, or else what a dotted name leads to ("meta.q": q in the object meta);
+  // nullptr where there is none.
+  const nlohmann::json* find(std::string_view name) const;
+  // What find() can be asked for: the names of all values that are no objects.
+  std::vector<std::string> names() const;
 
+ private:
   nlohmann::json fields_;
   std::string place_;
 };

@@ -26,7 +26,7 @@ constexpr Metric kMetrics[] = {
     {"exact_match", "release-f1", exact_match, true},
     {"rouge_l_recall", "sentences at full stops, words at white space", rouge_l_recall},
     {"edit_similarity", "first line of code", edit_similarity},
-    {"accuracy", "option letter", accuracy},
+    {"accuracy", "option letter, which is no article", accuracy},
     {"includes", "lower case, punctuation as blanks", includes},
 };
 

@@ -24,8 +24,9 @@ enum class Lemmas { kIfInstalled, kWith, kWithout };
 //   exact_match      1 if those normalised texts are equal and hold a word, else 0
 //   rouge_l_recall   as the Python package `rouge` gives rouge-l's r; 0 where it raises
 //   edit_similarity  fuzzywuzzy's ratio on difflib, of the answer's first line of code (point 17)
-//   accuracy         1 if both texts give the same option: the first of the capitals A to D that is
-//                    a word by itself, or a small one where it is the only word; else 0
+//   accuracy         1 if both texts name the same option, A to D: the first such letter that is a
+//                    word by itself and no article, a small one only as in "b. Paris", "(b)" and
+//                    "the answer is b." (accuracy.cpp has the rule); else 0
 //   includes         1 if every word of an accepted answer stands as a word in the answer, else 0
 double score(std::string_view metric, std::string_view answer, std::span<const std::string> answers,
              Lemmas lemmas = Lemmas::kIfInstalled);

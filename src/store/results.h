@@ -2,10 +2,10 @@
 // journals: the same journals give the same bytes.
 //
 // Tables (one-dimensional compound datasets that `pandas.DataFrame(f["samples"][:])` reads):
-// /samples, /cells, /layers, /ranks, /failures, /runs. Texts are fixed-length UTF-8, null-padded,
-// as long as the longest; only `answer` is variable-length. A NUL character, which HDF5 texts
-// cannot hold, is stored as U+FFFD. The dataset attributes `units` and `long_name` are arrays of
-// texts, one for each column in order: dict(zip(f["samples"].dtype.names,
+// /samples, /scores, /cells, /layers, /ranks, /failures, /runs. Texts are fixed-length UTF-8,
+// null-padded, as long as the longest; only `answer` is variable-length. A NUL character, which
+// HDF5 texts cannot hold, is stored as U+FFFD. The dataset attributes `units` and `long_name` are
+// arrays of texts, one for each column in order: dict(zip(f["samples"].dtype.names,
 // f["samples"].attrs["units"])). Root attributes are texts; argv, environment and fingerprints are
 // JSON.
 #pragma once

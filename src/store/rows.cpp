@@ -26,10 +26,21 @@ void read_field(const nlohmann::json& json, const char* name, T& value) {
   if (const auto found = json.find(name); found != json.end()) read(*found, value);
 }
 
+template <typename T>
+void write_field(nlohmann::json& json, const char* name, const T& value) {
+  json[name] = value;
+}
+
+// Most rows have none.
+void write_field(nlohmann::json& json, const char* name,
+                 const std::map<std::string, double>& scores) {
+  if (!scores.empty()) json[name] = scores;
+}
+
 }  // namespace
 
 // One list of members for both directions.
-#define KVC_WRITE_FIELD(name) json[#name] = record.name;
+#define KVC_WRITE_FIELD(name) write_field(json, #name, record.name);
 #define KVC_READ_FIELD(name) read_field(json, #name, record.name);
 #define KVC_RECORD(Record, ...)                                             \
   void to_json(nlohmann::json& json, const Record& record) {                \
@@ -44,10 +55,10 @@ KVC_RECORD(RunRecord, run_id, date, argv, config, version, commit, dependencies,
 KVC_RECORD(LayerRow, layer, importance, prior, score, rank, selected)
 KVC_RECORD(CellRecord, key, key_json, pair, dataset, method, metric, normalisation, fidelity, dtype,
            calibration_key, n_planned, layers)
-KVC_RECORD(SampleRow, key, sample, attempt, sample_id, answer, score, failed, context_tokens,
-           prompt_tokens, output_tokens, layers_sent, payload_bytes, header_bytes, kv_bytes,
-           token_bytes, vector_bytes, hidden_bytes, layer_bytes, sender_prefill_s, sender_decode_s,
-           wire_exposed_s, wire_hidden_s, receiver_prefill_s, decode_s)
+KVC_RECORD(SampleRow, key, sample, attempt, sample_id, answer, score, further_scores, failed,
+           context_tokens, prompt_tokens, output_tokens, layers_sent, payload_bytes, header_bytes,
+           kv_bytes, token_bytes, vector_bytes, hidden_bytes, layer_bytes, sender_prefill_s,
+           sender_decode_s, wire_exposed_s, wire_hidden_s, receiver_prefill_s, decode_s)
 KVC_RECORD(CalibrationRecord, key, key_json, pair, dataset, importance, bytes, seconds)
 KVC_RECORD(RankRecord, run_id, rank, host, pid, role, lane, device, transport, load_s,
            calibration_s, sender_prefill_s, wire_s, receiver_prefill_s, decode_s, idle_s)

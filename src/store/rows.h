@@ -71,6 +71,7 @@ struct SampleRow {
   std::string sample_id;  // the record's own id, or its file:line
   std::string answer;     // the receiver's text, whole
   double score = 0;       // counts as 0 where failed
+  std::map<std::string, double> further_scores;  // by metrics beside the cell's; 0 where failed
   bool failed = false;
   uint64_t context_tokens = 0;  // the sender's whole templated prompt, as sent
   uint64_t prompt_tokens = 0;   // the receiver's, likewise

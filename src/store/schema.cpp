@@ -1,5 +1,7 @@
 #include "store/schema.h"
 
+#include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -84,6 +86,32 @@ auto sum_of(Value SampleRow::*member) {
     for (const SampleRow* row : cell.rows) sum += row->*member;
     return sum;
   };
+}
+
+// Scores by the metrics beside the cells' own, of the rows that a run with these metrics answered.
+Table scores_table(const Results& results) {
+  std::vector<OfCell<SampleRow>> rows;
+  std::vector<std::string> metrics;
+  std::vector<double> scores;
+  for (size_t c = 0; c < results.cells.size(); ++c) {
+    const CellResult& cell = results.cells[c];
+    for (const SampleRow* row : cell.rows) {
+      for (const auto& [metric, score] : row->further_scores) {
+        rows.push_back({static_cast<int32_t>(c), &cell.cell, row});
+        metrics.push_back(metric);
+        scores.push_back(row->failed ? 0 : score);
+      }
+    }
+  }
+  using S = SampleRow;
+  Table table =
+      table_of_cells("scores", rows)
+          .add("sample", "1", "place in the data set's evaluated order, from 0", of(&S::sample))
+          .add("sample_id", "", "the record's own id, or its file:line", of(&S::sample_id))
+          .table();
+  std::ranges::move(further_score_columns(std::move(metrics), std::move(scores)),
+                    std::back_inserter(table.columns));
+  return table;
 }
 
 Table cells_table(const Results& results) {
@@ -244,9 +272,17 @@ Table runs_table(const Results& results) {
 
 }  // namespace
 
+std::vector<Column> further_score_columns(std::vector<std::string> metrics,
+                                          std::vector<double> scores) {
+  return {
+      {"metric", "", "a metric beside the cell's own", std::move(metrics)},
+      {"score", "1", "score by that metric, higher is better; 0 where failed", std::move(scores)}};
+}
+
 std::vector<Table> tables_of(const Results& results) {
-  return {samples_table(results), cells_table(results),    layers_table(results),
-          ranks_table(results),   failures_table(results), runs_table(results)};
+  return {samples_table(results), scores_table(results), cells_table(results),
+          layers_table(results),  ranks_table(results),  failures_table(results),
+          runs_table(results)};
 }
 
 }  // namespace kvcomm

@@ -71,6 +71,10 @@ class TableOf {
   Table table_;
 };
 
+// The columns of /scores that are its own: the metric of each further score, and the score.
+std::vector<Column> further_score_columns(std::vector<std::string> metrics,
+                                          std::vector<double> scores);
+
 // All tables, in the file's order.
 std::vector<Table> tables_of(const Results& results);
 

@@ -101,29 +101,6 @@ std::vector<GivenTable> expand_methods(const GivenConfig& given,
   return cells;
 }
 
-// Names end up as names of files and in tables of the results.
-void check_name(const std::string& name, const GivenTable& table, Problems& problems) {
-  const bool fits = !name.empty() && name[0] != '.' && std::ranges::none_of(name, [](char c) {
-    return c == '/' || static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-  });
-  if (fits) return;
-  const auto found = table.values.find("name");
-  problems.add(
-      "{}: the name '{}' of {} cannot name a file; set 'name' to one that is not empty, "
-      "does not begin with a dot and holds no '/'.",
-      found == table.values.end() ? table.place : found->second.place, name, table.title);
-}
-
-void check_unique(const std::vector<std::string>& names, const std::vector<GivenTable>& tables,
-                  const std::string& cure, Problems& problems) {
-  for (size_t i = 0; i < names.size(); ++i) {
-    const auto first = static_cast<size_t>(std::ranges::find(names, names[i]) - names.begin());
-    if (first == i) continue;
-    problems.add("{}: {} '{}' is there already, at {}; {}.", tables[i].place, tables[i].title,
-                 names[i], tables[first].place, cure);
-  }
-}
-
 // "YYYY-MM-DD", a day of the calendar.
 bool is_date(const std::string& text) {
   const auto number = [&](size_t from,
@@ -178,21 +155,6 @@ std::vector<PairConfig> read_pairs(const std::vector<GivenTable>& tables, Proble
   }
   check_unique(names, tables, "give this pair another with name = \"...\"", problems);
   return pairs;
-}
-
-std::vector<DatasetConfig> read_datasets(const std::vector<GivenTable>& tables,
-                                         Problems& problems) {
-  std::vector<DatasetConfig> datasets;
-  std::vector<std::string> names;
-  for (const GivenTable& table : tables) {
-    const size_t problems_before = problems.size();
-    auto dataset = read_table<DatasetConfig>(table, problems);
-    if (problems.size() == problems_before) check_name(dataset.name, table, problems);
-    names.push_back(dataset.name);
-    datasets.push_back(std::move(dataset));
-  }
-  check_unique(names, tables, "give each data set once", problems);
-  return datasets;
 }
 
 std::vector<MethodSpec> read_methods(const std::vector<GivenTable>& cells, const Defaults& defaults,

@@ -78,6 +78,15 @@ struct DatasetConfig {
   std::filesystem::path path;    // empty: found by name below paths.data
   std::optional<int64_t> limit;  // none: run.limit
   std::optional<int64_t> max_new_tokens;
+  std::vector<std::string> metric;  // the score's and further ones; none: the data set's
+
+  // Of data of one's own alone, and there always set, like max_new_tokens and metric (but for id):
+  // names of the records' fields, the table of prompts, and whether the records are shuffled.
+  std::vector<std::string> context;
+  std::optional<std::string> question, answers, id, prompts;
+  std::optional<bool> shuffle;
+
+  bool is_own() const { return question.has_value(); }
 };
 
 struct Config {
@@ -126,8 +135,8 @@ int64_t sample_limit(const Config& config, const DatasetConfig& dataset, const M
 // with their defaults as comments.
 std::string config_toml(const Config& config);
 
-// Of such a text the data sets alone: paths.data, and the name and path of each [[dataset]]. Fails
-// (kUsage) where it is no TOML.
+// Of such a text the data sets alone: paths.data, and each [[dataset]]. Fails (kUsage) where it is
+// no TOML.
 Config read_data_sets(const std::string& config_toml);
 
 // config_toml's text, each value followed by a comment that says where it comes from.

@@ -1,11 +1,8 @@
 // The configuration written as TOML, with or without where each value comes from; of a written one
 // the data sets read back.
-#include <toml++/toml.h>
-
 #include <algorithm>
 
 #include "base/error.h"
-#include "base/nesting.h"
 #include "base/text.h"
 #include "sweep/config.h"
 #include "sweep/config_values.h"
@@ -128,21 +125,11 @@ std::string write_config(const Config& config, bool with_sources) {
 std::string config_toml(const Config& config) { return write_config(config, false); }
 
 Config read_data_sets(const std::string& config_toml) {
-  require_short_keys(config_toml, "The stored configuration");
+  Problems passed_over;  // what only a later version of the program knows
+  const GivenConfig given = parse_toml(config_toml, "The stored configuration", passed_over);
   Config config;
-  try {
-    const toml::table stored = toml::parse(config_toml);
-    config.paths.data = stored["paths"]["data"].value_or(config.paths.data.string());
-    const toml::array none;
-    const toml::array* datasets = stored["dataset"].as_array();
-    for (const toml::node& node : datasets == nullptr ? none : *datasets) {
-      const toml::node_view<const toml::node> dataset(node);
-      config.datasets.push_back({.name = dataset["name"].value_or(std::string()),
-                                 .path = dataset["path"].value_or(std::string())});
-    }
-  } catch (const toml::parse_error& error) {
-    fail(Exit::kUsage, "The stored configuration is no TOML: {}.", error.description());
-  }
+  config.paths = read_table<PathsConfig>(given.paths, passed_over);
+  config.datasets = read_datasets(given.datasets, passed_over);
   return config;
 }
 

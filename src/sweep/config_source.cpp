@@ -133,7 +133,10 @@ std::vector<GivenTable>& GivenConfig::repeated(const std::string& section) {
 }
 
 GivenConfig read_toml(const std::filesystem::path& toml_file, Problems& problems) {
-  const std::string file = toml_file.string(), content = read_file(toml_file);
+  return parse_toml(read_file(toml_file), toml_file.string(), problems);
+}
+
+GivenConfig parse_toml(const std::string& content, const std::string& file, Problems& problems) {
   require_short_keys(content, file);
   toml::table root;
   try {

@@ -57,6 +57,9 @@ struct GivenConfig {
 // none.
 GivenConfig read_toml(const std::filesystem::path& toml_file, Problems& problems);
 
+// The same of a file's content; `file` is what messages call it.
+GivenConfig parse_toml(const std::string& content, const std::string& file, Problems& problems);
+
 // "run.limit=5", "pair.NAME.alpha=0.8", "method.kvcomm(ratio=0.5).alpha=0.8" taken apart.
 struct Assignment {
   std::string section;  // "run", "paths", "fidelity", "pair", "dataset", "method"

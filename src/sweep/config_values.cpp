@@ -39,12 +39,49 @@ std::optional<json> read_value(const GivenTable& table, const Parameter& paramet
   return std::nullopt;
 }
 
+std::vector<std::string> read_texts(const GivenTable& table, const std::string& key,
+                                    Problems& problems) {
+  const auto found = table.values.find(key);
+  if (found == table.values.end()) return {};
+  const auto& [given, place] = found->second;
+  const auto is_text = [](const json& value) {
+    return value.is_string() && !strip(value.get_ref<const std::string&>()).empty();
+  };
+  const json values = given.is_array() ? given : json::array({given});
+  if (!values.empty() && std::ranges::all_of(values, is_text)) return values;
+  problems.add("{}: {} in {} is {}; a text or a list of texts is needed.", place, key, table.title,
+               describe(given));
+  return {};
+}
+
 void report_unknown_keys(const GivenTable& table, const std::vector<std::string>& known,
                          Problems& problems) {
   for (const auto& [key, given] : table.values) {
     if (std::ranges::count(known, key) > 0) continue;
     problems.add("{}: {} has no key '{}'.{}", given.place, table.title, key,
                  suggestion(key, known, "Its keys are"));
+  }
+}
+
+void check_name(const std::string& name, const GivenTable& table, Problems& problems) {
+  const bool fits = !name.empty() && name[0] != '.' && std::ranges::none_of(name, [](char c) {
+    return c == '/' || static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+  });
+  if (fits) return;
+  const auto found = table.values.find("name");
+  problems.add(
+      "{}: the name '{}' of {} cannot name a file; set 'name' to one that is not empty, "
+      "does not begin with a dot and holds no '/'.",
+      found == table.values.end() ? table.place : found->second.place, name, table.title);
+}
+
+void check_unique(const std::vector<std::string>& names, const std::vector<GivenTable>& tables,
+                  const std::string& cure, Problems& problems) {
+  for (size_t i = 0; i < names.size(); ++i) {
+    const auto first = static_cast<size_t>(std::ranges::find(names, names[i]) - names.begin());
+    if (first == i) continue;
+    problems.add("{}: {} '{}' is there already, at {}; {}.", tables[i].place, tables[i].title,
+                 names[i], tables[first].place, cure);
   }
 }
 

@@ -77,8 +77,15 @@ void visit_keys(IsTable<PairConfig> auto& pair, auto&& visit) {
 void visit_keys(IsTable<DatasetConfig> auto& dataset, auto&& visit) {
   visit("name", dataset.name, kAnyNumber);
   visit("path", dataset.path, kAnyNumber);
+  visit("context", dataset.context, kAnyNumber);
+  visit("question", dataset.question, kAnyNumber);
+  visit("answers", dataset.answers, kAnyNumber);
+  visit("id", dataset.id, kAnyNumber);
+  visit("metric", dataset.metric, kAnyNumber);
+  visit("prompts", dataset.prompts, kAnyNumber);
   visit("limit", dataset.limit, kZeroOrMore);
   visit("max_new_tokens", dataset.max_new_tokens, kOneOrMore);
+  visit("shuffle", dataset.shuffle, kAnyNumber);
 }
 
 // How a member's C++ type is read from JSON and written to it.
@@ -124,10 +131,22 @@ struct ValueOf<std::optional<T>> : ValueOf<T> {
   }
 };
 
+template <>
+struct ValueOf<std::vector<std::string>> {  // one text stands for a list of one
+  static nlohmann::json to(const std::vector<std::string>& texts) {
+    if (texts.empty()) return {};
+    return texts.size() == 1 ? nlohmann::json(texts[0]) : nlohmann::json(texts);
+  }
+};
+
 // The value under that key brought to its parameter's type; nothing where the key is absent, or
 // where the value is wrong, which is reported.
 std::optional<nlohmann::json> read_value(const GivenTable& table, const Parameter& parameter,
                                          Problems& problems);
+
+// The texts under that key, where one may stand alone; nothing as above, or where none is.
+std::vector<std::string> read_texts(const GivenTable& table, const std::string& key,
+                                    Problems& problems);
 
 void report_unknown_keys(const GivenTable& table, const std::vector<std::string>& known,
                          Problems& problems);
@@ -137,15 +156,31 @@ template <typename Table>
 Table read_table(const GivenTable& given, Problems& problems, Table table = {}) {
   std::vector<std::string> known;
   visit_keys(table, [&]<typename T>(const char* key, T& member, const Range& range) {
-    const Parameter parameter{
-        .name = key, .type = ValueOf<T>::kType, .choices = ValueOf<T>::choices(), .range = range};
-    if (const auto value = read_value(given, parameter, problems))
-      member = ValueOf<T>::from(*value);
     known.push_back(key);
+    if constexpr (std::same_as<T, std::vector<std::string>>) {
+      member = read_texts(given, key, problems);
+    } else {
+      const Parameter parameter{
+          .name = key, .type = ValueOf<T>::kType, .choices = ValueOf<T>::choices(), .range = range};
+      if (const auto value = read_value(given, parameter, problems))
+        member = ValueOf<T>::from(*value);
+    }
   });
   report_unknown_keys(given, known, problems);
   return table;
 }
+
+// The [[dataset]]s, checked: the name, what the form of a known data set leaves to say, and what
+// data of one's own need, which get their defaults.
+std::vector<DatasetConfig> read_datasets(const std::vector<GivenTable>& tables, Problems& problems);
+
+// Reports a name that cannot be a file's: names end up as names of files and in tables of the
+// results.
+void check_name(const std::string& name, const GivenTable& table, Problems& problems);
+
+// Reports each name that is there already; the cure says what to do.
+void check_unique(const std::vector<std::string>& names, const std::vector<GivenTable>& tables,
+                  const std::string& cure, Problems& problems);
 
 // Tables of methods with one table for each value of an array (of layers: for each list in a list);
 // several arrays give every combination, the first parameter's values changing slowest.

@@ -189,8 +189,11 @@ void Coordinator::store_calibration(Report& report) {
 void Coordinator::lose(const Cell& cell, const std::string& why) {
   const Dataset& dataset = plan_.datasets[cell.dataset];
   for (const uint32_t sample : work_->missing(cell)) {
-    const SampleRow row{
-        .key = cell.key, .sample = sample, .sample_id = dataset.samples[sample].id, .failed = true};
+    const SampleRow row{.key = cell.key,
+                        .sample = sample,
+                        .sample_id = dataset.samples[sample].id,
+                        .further_scores = unscored(plan_.config.datasets[cell.dataset]),
+                        .failed = true};
     journal_.append(row);
     stored_.add(row);
     journal_.append(

@@ -36,14 +36,14 @@ Json fidelity_key(const MethodSpec& spec, const Fidelity& fidelity) {
 }
 
 // What decides both importances and answers.
-Json common_key(const Plan& plan, const PlannedPair& pair, const Dataset& dataset) {
+Json common_key(const Plan& plan, const PlannedPair& pair, size_t dataset) {
   const RunConfig& run = plan.config.run;
   return {{"answers_version", kAnswersVersion},
           {"sender", pair.sender_fingerprint},
           {"receiver", pair.receiver_fingerprint},
           {"tokenizer", pair.tokenizer_hash},
           {"chat_template", pair.chat_hash},
-          {"dataset", {{"name", dataset.info.name}, {"fingerprint", dataset.fingerprint}}},
+          {"dataset", dataset_key(plan.config.datasets[dataset], plan.datasets[dataset])},
           {"dtype", to_text(run.dtype)},
           {"device", plan.device_kind},
           {"max_input_tokens", run.max_input_tokens},
@@ -63,6 +63,28 @@ Json generation_key(const ModelConfig& model, GeneratedBy by, const Fidelity& fi
 }
 
 }  // namespace
+
+Json dataset_key(const DatasetConfig& named, const Dataset& dataset) {
+  Json key{{"name", dataset.info.name}, {"fingerprint", dataset.fingerprint}};
+  if (!named.is_own()) return key;
+  key["context"] = named.context;
+  key["question"] = named.question.value();
+  key["answers"] = named.answers.value();
+  if (named.id) key["id"] = *named.id;
+  key["shuffle"] = named.shuffle.value();
+  return key;
+}
+
+DatasetConfig dataset_of_key(const Json& key) {
+  DatasetConfig named{.name = key.at("name").get<std::string>()};
+  if (!key.contains("question")) return named;
+  key.at("context").get_to(named.context);
+  named.question = key.at("question").get<std::string>();
+  named.answers = key.at("answers").get<std::string>();
+  if (key.contains("id")) named.id = key.at("id").get<std::string>();
+  named.shuffle = key.at("shuffle").get<bool>();
+  return named;
+}
 
 std::vector<std::string> prompt_keys(const MethodSpec& spec, const PairConfig& pair) {
   std::vector<std::string> keys{"question_suffix", "answer_prefix"};
@@ -86,7 +108,7 @@ void set_keys(Cell& cell, const Plan& plan, const Prompts& prompts) {
   const PairConfig& named = plan.config.pairs[cell.pair];
   const Json texts = prompt_texts(prompts, dataset.info, prompt_keys(cell.spec, named));
   if (!is_whole(plan.pairs[cell.pair], dataset)) return;
-  Json common = common_key(plan, plan.pairs[cell.pair], dataset);
+  Json common = common_key(plan, plan.pairs[cell.pair], cell.dataset);
   if (named.sender_thinks) common["sender_thinks"] = true;
   if (named.receiver_thinks) common["receiver_thinks"] = true;
   if (needs_importance(cell.spec)) {

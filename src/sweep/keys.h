@@ -2,12 +2,20 @@
 // known again.
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
 #include "sweep/plan.h"
 
 namespace kvcomm {
+
+// Which data a cell answered: name and fingerprint, and of data of one's own what decides samples.
+nlohmann::json dataset_key(const DatasetConfig& named, const Dataset& dataset);
+
+// The data set that such a key is of, without its path. Throws nlohmann's exceptions where the key
+// is damaged.
+DatasetConfig dataset_of_key(const nlohmann::json& key);
 
 // The prompts that decide a cell's answers.
 std::vector<std::string> prompt_keys(const MethodSpec& spec, const PairConfig& pair);

@@ -289,7 +289,10 @@ std::vector<SampleRow> Lane::rows_of(const TaskCell& cell, const Method& method,
   const std::vector<Step> script = method.script();
   for (size_t i = 0; i < batch.size(); ++i) {
     const Sample& sample = *batch.samples()[i];
-    SampleRow row{.sample = sample.index, .attempt = batch.turn().attempt, .sample_id = sample.id};
+    SampleRow row{.sample = sample.index,
+                  .attempt = batch.turn().attempt,
+                  .sample_id = sample.id,
+                  .further_scores = unscored(config_.datasets[*dataset_index_])};
     if (i < batch.arrivals.size()) {
       const Arrival& arrival = batch.arrivals[i];
       row.context_tokens = static_cast<uint64_t>(arrival.context_tokens);
@@ -327,7 +330,10 @@ void Lane::fill_answers(std::vector<SampleRow>& rows, std::vector<Request> reque
     if (row.failed) continue;
     row.answer = prompter_->decode(answers[i].ids);
     row.output_tokens = answers[i].ids.size();
-    row.score = score(dataset_->info.metric, row.answer, batch.sample(i).answers);
+    const std::vector<std::string>& accepted = batch.sample(i).answers;
+    row.score = score(dataset_->info.metric, row.answer, accepted);
+    for (auto& [metric, further] : row.further_scores)
+      further = score(metric, row.answer, accepted);
   }
 }
 

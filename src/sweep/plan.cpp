@@ -25,20 +25,6 @@ Prompts load_prompts(const Config& config) {
   return config.paths.prompts.empty() ? Prompts::built_in() : Prompts::load(config.paths.prompts);
 }
 
-Dataset load_configured_dataset(const Config& config, size_t index) {
-  const DatasetConfig& dataset = config.datasets.at(index);
-  return load_dataset(dataset.name, find_dataset(dataset.name, dataset.path, config.paths.data));
-}
-
-int64_t sample_count(const Dataset& dataset) {
-  return static_cast<int64_t>(dataset.path.empty() ? published_samples(dataset.info)
-                                                   : dataset.samples.size());
-}
-
-int64_t max_new_tokens(const DatasetConfig& config, const DatasetInfo& info) {
-  return config.max_new_tokens.value_or(info.max_new_tokens);
-}
-
 std::shared_ptr<const Text> load_text(const fs::path& folder) {
   return std::make_shared<const Text>(
       Text{Tokenizer::load(folder / "tokenizer.json"), ChatTemplate::load(folder)});
@@ -119,7 +105,7 @@ void plan_dataset(Plan& plan, size_t index, Absent absent) {
   const fs::path& folder = plan.config.paths.data;
   const bool may_lack = absent == Absent::kNamed && named.path.empty();
   if (may_lack && !look_for_dataset(named.name, folder)) {
-    plan.datasets.push_back({.info = dataset_info(named.name)});
+    plan.datasets.push_back({.info = info_of(named)});
     plan.absent.push_back(
         {Exit::kUsage,
          fmt::format("The data set '{}' is not in '{}': `{}` fetches it.", named.name,
@@ -128,7 +114,7 @@ void plan_dataset(Plan& plan, size_t index, Absent absent) {
     plan.datasets.push_back(load_configured_dataset(plan.config, index));
   }
   const Dataset& dataset = plan.datasets.back();
-  warn_without_lemmas(dataset.info.metric);
+  warn_of_scores(dataset, named);
   if (!dataset.warning.empty()) spdlog::warn("{}", dataset.warning);
 }
 

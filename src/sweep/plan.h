@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -77,8 +78,22 @@ std::filesystem::path model_folder(const Config& config, const std::string& name
 
 Prompts load_prompts(const Config& config);
 
+// What the program knows of a data set, or what the configuration says of one's own; the metric is
+// the first that the configuration names, where it does.
+DatasetInfo info_of(const DatasetConfig& dataset);
+
+// The metrics of /scores: those that the configuration names behind the first.
+std::span<const std::string> further_metrics(const DatasetConfig& dataset);
+
+// What a row holds by them before its answer is scored: 0.
+std::map<std::string, double> unscored(const DatasetConfig& dataset);
+
 // Data set number `index` of the configuration, read from its file.
 Dataset load_configured_dataset(const Config& config, size_t index);
+
+// Logs what the metrics of a data set cannot do: compare lemmas for want of the dictionary, or give
+// any answer to some of its samples more than 0.
+void warn_of_scores(const Dataset& dataset, const DatasetConfig& named);
 
 // Of the evaluated order; where the file is absent, of the published data.
 int64_t sample_count(const Dataset& dataset);

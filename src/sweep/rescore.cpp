@@ -1,8 +1,10 @@
 #include "sweep/rescore.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -10,6 +12,7 @@
 #include "base/hash.h"
 #include "store/h5.h"
 #include "store/results.h"
+#include "sweep/keys.h"
 #include "sweep/plan.h"
 #include "sweep/provenance.h"
 
@@ -52,9 +55,19 @@ H5Content read_results(const fs::path& path) {
   return content;
 }
 
-// Where the newest run found its data sets, or below `data` the files of the same names.
-Config data_config(const H5Content& content, const std::optional<fs::path>& data) {
+// Where the newest run that had them found its data sets, or below `data` the files of the same
+// names.
+Config data_config(H5Content& content, const std::optional<fs::path>& data) {
   Config config = read_data_sets(attribute(content, "config"));
+  std::vector<std::string> older = column<std::string>(table(content, "runs"), "config");
+  std::ranges::reverse(older);
+  for (const std::string& text : older) {
+    for (DatasetConfig& dataset : read_data_sets(text).datasets) {
+      if (std::ranges::count(config.datasets, dataset.name, &DatasetConfig::name) == 0) {
+        config.datasets.push_back(std::move(dataset));
+      }
+    }
+  }
   if (!data) return config;
   config.paths.data = *data;
   for (DatasetConfig& dataset : config.datasets) {
@@ -63,12 +76,16 @@ Config data_config(const H5Content& content, const std::optional<fs::path>& data
   return config;
 }
 
-// A cell's key, which says of what file the data set was.
+// A cell's key, which says of what file the data set was and how it was read.
 Json key_of(const std::string& key_json) {
   Json key = Json::parse(key_json, nullptr, /*allow_exceptions=*/false);
-  const Json::json_pointer fingerprint("/dataset/fingerprint");
-  if (key.contains(fingerprint) && key.at(fingerprint).is_string()) return key;
-  fail(Exit::kUsage, "A cell's key_json names no fingerprint of its data set: '{}'.", key_json);
+  try {
+    key.at("dataset").at("fingerprint").get_ref<const std::string&>();
+    dataset_of_key(key.at("dataset"));
+    return key;
+  } catch (const Json::exception&) {
+    fail(Exit::kUsage, "A cell's key_json names no fingerprint of its data set: '{}'.", key_json);
+  }
 }
 
 // The data sets that cells name, read once each and proved to be those that were answered.
@@ -76,22 +93,30 @@ class Answered {
  public:
   explicit Answered(Config config) : config_(std::move(config)) {}
 
-  const Dataset& dataset(const std::string& name, const std::string& fingerprint) {
-    if (!loaded_.contains(name)) {
-      auto place = std::ranges::find(config_.datasets, name, &DatasetConfig::name);
-      if (place == config_.datasets.end()) {  // of an older run
-        place = config_.datasets.insert(place, {.name = name});
-      }
-      require_there(*place);
-      const auto index = static_cast<size_t>(place - config_.datasets.begin());
-      loaded_.emplace(name, load_configured_dataset(config_, index));
+  // key: what a cell's key says of its data set.
+  const Dataset& dataset(const Json& key) {
+    const auto [place, is_new] = loaded_.try_emplace(key.dump());
+    Dataset& dataset = place->second;
+    if (is_new) {
+      config_.datasets.push_back(as_answered(key));
+      require_there(config_.datasets.back());
+      dataset = load_configured_dataset(config_, config_.datasets.size() - 1);
+      config_.datasets.pop_back();
     }
-    const Dataset& dataset = loaded_.at(name);
+    const std::string fingerprint = key.at("fingerprint");
     if (dataset.fingerprint == fingerprint) return dataset;
     fail(Exit::kUsage,
          "'{}' is not the file that was answered (its fingerprint is {}, that of '{}' in the "
          "results {}): name the folder of the same file with --data.",
-         dataset.path.string(), dataset.fingerprint, name, fingerprint);
+         dataset.path.string(), dataset.fingerprint, dataset.info.name, fingerprint);
+  }
+
+  // The metrics of the data set's configuration, in alphabetical order, but for the cell's own.
+  std::vector<std::string> further(const std::string& dataset, const std::string& metric) const {
+    std::vector<std::string> metrics = configured(dataset).metric;
+    std::erase(metrics, metric);
+    std::ranges::sort(metrics);
+    return metrics;
   }
 
  private:
@@ -106,8 +131,29 @@ class Answered {
          named.name, (named.path.empty() ? folder : named.path).string());
   }
 
+  DatasetConfig configured(const std::string& name) const {
+    const auto found = std::ranges::find(config_.datasets, name, &DatasetConfig::name);
+    return found == config_.datasets.end() ? DatasetConfig{.name = name} : *found;
+  }
+
+  // From the place where the newest run had it, by the fields that this cell's run took.
+  DatasetConfig as_answered(const Json& key) const {
+    const DatasetConfig read = dataset_of_key(key);
+    DatasetConfig named = configured(read.name);
+    if (read.is_own() && !named.is_own()) {
+      fail(Exit::kUsage, "No run in the results says where the data set '{}' was read from.",
+           read.name);
+    }
+    named.context = read.context;
+    named.question = read.question;
+    named.answers = read.answers;
+    named.id = read.id;
+    named.shuffle = read.shuffle;
+    return named;
+  }
+
   Config config_;
-  std::map<std::string, Dataset> loaded_;
+  std::map<std::string, Dataset> loaded_;  // by the cell's key of it
 };
 
 const std::vector<std::string>& accepted_answers(const Dataset& dataset, uint32_t sample,
@@ -148,29 +194,86 @@ size_t place_of(int32_t cell, size_t cells, const char* table, size_t row) {
        cell, cells);
 }
 
-// Gives the samples their new scores; [cell] those of each cell.
-std::vector<std::vector<double>> score_samples(Table& samples, const Cells& cells,
-                                               const RescoreOptions& options, Answered& answered) {
+// What a sample of the results is scored by.
+struct ToScore {
+  size_t cell = 0;
+  std::string_view answer;
+  bool failed = false;
+  const std::vector<std::string>* accepted = nullptr;
+
+  double by(const std::string& metric, Lemmas lemmas) const {
+    return failed ? 0 : score(metric, answer, *accepted, lemmas);
+  }
+};
+
+std::vector<ToScore> samples_to_score(Table& samples, const Cells& cells, Answered& answered) {
   const auto& cell = column<int32_t>(samples, "cell");
   const auto& sample = column<uint32_t>(samples, "sample");
   const auto& id = column<std::string>(samples, "sample_id");
   const auto& answer = column<std::string>(samples, "answer");
   const auto& failed = column<uint8_t>(samples, "failed");
-  auto& new_score = column<double>(samples, "score");
   std::vector<const Dataset*> datasets;
-  for (size_t c = 0; c < cells.dataset.size(); ++c) {
-    const Json key = key_of(cells.key_json[c]);
-    datasets.push_back(&answered.dataset(cells.dataset[c], key.at("dataset").at("fingerprint")));
+  for (const std::string& key_json : cells.key_json) {
+    datasets.push_back(&answered.dataset(key_of(key_json).at("dataset")));
   }
-  std::vector<std::vector<double>> of_cells(datasets.size());
+  std::vector<ToScore> to_score;
   for (size_t row = 0; row < samples.rows; ++row) {
     const size_t c = place_of(cell[row], datasets.size(), "samples", row);
-    const std::vector<std::string>& accepted = accepted_answers(*datasets[c], sample[row], id[row]);
-    new_score[row] =
-        failed[row] != 0 ? 0 : score(cells.metric[c], answer[row], accepted, options.lemmas);
+    to_score.push_back(
+        {c, answer[row], failed[row] != 0, &accepted_answers(*datasets[c], sample[row], id[row])});
+  }
+  return to_score;
+}
+
+// Gives the samples their new scores; [cell] those of each cell.
+std::vector<std::vector<double>> score_samples(Table& samples, const Cells& cells,
+                                               std::span<const ToScore> to_score, Lemmas lemmas) {
+  auto& new_score = column<double>(samples, "score");
+  std::vector<std::vector<double>> of_cells(cells.metric.size());
+  for (size_t row = 0; row < to_score.size(); ++row) {
+    const size_t c = to_score[row].cell;
+    new_score[row] = to_score[row].by(cells.metric[c], lemmas);
     of_cells[c].push_back(new_score[row]);
   }
   return of_cells;
+}
+
+// The rows of a column, in that order.
+Column chosen_rows(const Column& column, std::span<const size_t> rows) {
+  Column chosen = column;
+  std::visit(
+      [&](auto& values) {
+        const auto all = std::move(values);
+        values.clear();
+        for (const size_t row : rows) values.push_back(all[row]);
+      },
+      chosen.values);
+  return chosen;
+}
+
+// /scores anew, by every further metric of the data sets: also for the rows of a run that did not
+// know the metric yet. What names a sample stands at the head of /samples.
+Table further_scores(const Table& samples, const Cells& cells, std::span<const ToScore> to_score,
+                     const Answered& answered, Lemmas lemmas) {
+  std::vector<size_t> rows;
+  std::vector<std::string> metrics;
+  std::vector<double> scores;
+  for (size_t row = 0; row < to_score.size(); ++row) {
+    const size_t c = to_score[row].cell;
+    for (std::string& metric : answered.further(cells.dataset[c], cells.metric[c])) {
+      rows.push_back(row);
+      scores.push_back(to_score[row].by(metric, lemmas));
+      metrics.push_back(std::move(metric));
+    }
+  }
+  Table further{.name = "scores", .rows = rows.size(), .columns = {}};
+  for (const Column& column : samples.columns) {
+    further.columns.push_back(chosen_rows(column, rows));
+    if (column.name == "sample_id") break;
+  }
+  std::ranges::move(further_score_columns(std::move(metrics), std::move(scores)),
+                    std::back_inserter(further.columns));
+  return further;
 }
 
 void set_metric(Cells& cells, size_t cell, const RescoreOptions& options) {
@@ -211,7 +314,9 @@ std::vector<RescoredCell> rescore(RescoreOptions options) {
     if (options.lemmas == Lemmas::kIfInstalled) warn_without_lemmas(cells.metric[c]);
   }
   Answered answered(data_config(content, options.data));
-  const auto scores = score_samples(table(content, "samples"), cells, options, answered);
+  Table& samples = table(content, "samples");
+  const std::vector<ToScore> to_score = samples_to_score(samples, cells, answered);
+  const auto scores = score_samples(samples, cells, to_score, options.lemmas);
   std::vector<RescoredCell> rescored;
   for (size_t c = 0; c < scores.size(); ++c) {
     const MeanScore mean = mean_score(scores[c]);
@@ -226,6 +331,13 @@ std::vector<RescoredCell> rescore(RescoreOptions options) {
     if (cell_of_failure[row] < 0) continue;
     column<std::string>(failures, "key")[row] =
         cells.key[place_of(cell_of_failure[row], cells.key.size(), "failures", row)];
+  }
+  Table further = further_scores(samples, cells, to_score, answered, options.lemmas);
+  const auto place = std::ranges::find(content.tables, "scores", &Table::name);
+  if (place == content.tables.end()) {  // of a version that had no such table
+    content.tables.push_back(std::move(further));
+  } else {
+    *place = std::move(further);
   }
   std::erase_if(content.attributes, [](const auto& entry) { return entry.first == "rescored"; });
   const Json note = {{"from", options.input.string()},

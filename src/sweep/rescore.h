@@ -27,9 +27,9 @@ struct RescoredCell {
 
 // Writes the input's tables with new scores: in /samples score; in /cells metric, normalisation,
 // score, standard_error, and key and key_json as a run by that metric would have them (in /failures
-// key, likewise); the root attribute `rescored` (JSON) says of which file, when and by what. All
-// else stays. Failed samples keep their 0.
-// Accepted answers are read from the data sets again. Refused (kUsage): an input that is no
+// key, likewise); in /scores those by every further metric of the data sets; the root attribute
+// `rescored` (JSON) says of which file, when and by what. All else stays. Failed samples keep their
+// 0. Accepted answers are read from the data sets again. Refused (kUsage): an input that is no
 // results.h5; an output that is the input; a data set that is not found, has another fingerprint
 // than the one that was answered, or another record in a sample's place; an unknown metric.
 std::vector<RescoredCell> rescore(RescoreOptions options);

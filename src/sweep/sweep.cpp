@@ -162,7 +162,10 @@ void check_world(int size) {
 std::string normalisations(const Config& config) {
   std::string names;
   for (const DatasetConfig& dataset : config.datasets) {
-    names += (names.empty() ? "" : "; ") + normalisation_name(dataset_info(dataset.name).metric);
+    names += (names.empty() ? "" : "; ") + normalisation_name(info_of(dataset).metric);
+    for (const std::string& metric : further_metrics(dataset)) {
+      names += "; " + normalisation_name(metric);
+    }
   }
   return names;
 }

@@ -130,9 +130,11 @@ const std::string* Prompts::find(std::string_view dataset, std::string_view kind
 std::string Prompts::text(std::string_view dataset, std::string_view kind,
                           std::string_view key) const {
   if (const std::string* found = find(dataset, kind, key)) return *found;
+  std::vector<std::string> names;
+  for (const auto& [name, table] : tables_) names.push_back(name);
   fail(Exit::kUsage,
-       "There is no prompt '{}' for data set '{}' in {}: add it to table [{}] or [{}].", key,
-       dataset, source_, dataset, kind);
+       "There is no prompt '{}' for data set '{}' in {}: add it to table [{}] or [{}].{}", key,
+       dataset, source_, dataset, kind, tables_.contains(kind) ? "" : did_you_mean(kind, names));
 }
 
 std::vector<std::string> Prompts::left_out(std::string_view dataset, std::string_view kind,

@@ -70,6 +70,27 @@ TEST(BadFile, CutOffOrNoJson) {
             "demo.jsonl: a number on line 2 or behind it is beyond a double's range.");
 }
 
+TEST(BadFile, WithAValueThatJsonDoesNotHave) {
+  const auto with = [](const std::string& value) {
+    return after_good(R"({"context": "c", "x": )" + value + R"(, "question": "NaN"})");
+  };
+  for (const char* value : {"NaN", "nan", "Infinity", "-Infinity", "-inf", "None", "undefined"}) {
+    EXPECT_EQ(with(value),
+              fmt::format("demo.jsonl:2 holds {}, which is no JSON: write null or leave "
+                          "the field out.",
+                          value));
+    EXPECT_EQ(with(fmt::format("[1, {}]", value)), with(value));
+  }
+  EXPECT_EQ(with("True"), "demo.jsonl:2 holds True, which is no JSON: write true.");
+  EXPECT_EQ(in_array(",\n{\"a\": \"NaN\",\n\"b\":NaN}]"),
+            "demo.json:3 holds NaN, which is no JSON: write null or leave the field out.");
+  EXPECT_EQ(after_good(R"({"context": null, "question": "q", "answers": ["x"]})"),
+            "demo.jsonl:2: 'context' is null, a text is needed.");
+  for (const char* broken : {R"("C:\inf")", "\"none\t\"", "Nancy", "\"nan"}) {
+    EXPECT_NE(with(broken).find("cut off or no JSON"), std::string::npos) << with(broken);
+  }
+}
+
 TEST(BadFile, ArrayCutOffOrBroken) {
   const std::string at = "demo.json:1 is cut off or no JSON: what stands at byte ";
   EXPECT_EQ(in_array(""), at + "65 of the line is its end.");

@@ -1,5 +1,5 @@
-// Data sets: a file under the name demo and those that its first record fits, and the folders'
-// files.
+// Data sets: a file under the name demo and those that its first record fits, as data of one's own,
+// and the folders' files.
 #include "data/dataset.h"
 #include "data/sources.h"
 #include "tests/fuzz/fuzz.h"
@@ -19,6 +19,10 @@ int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
       if (!first || !belongs_to(source, *first)) continue;
       testing::answered([&] { load_dataset(source.info.name, file); });
     }
+  });
+  testing::answered([&] {
+    const OwnFields fields{.context = {"context"}, .question = "question", .answers = "a.b"};
+    load_own_dataset({.name = "mine"}, fields, file);
   });
   testing::answered([&] { load_dataset("tmath", folder / "TMATH"); });
   testing::answered([&] { load_dataset("mmlu_social_science", folder / "mmlu"); });

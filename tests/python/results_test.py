@@ -21,7 +21,7 @@ EXAMPLE, ANALYSIS = sys.argv[1:3]
 sys.path.insert(0, ANALYSIS)
 from kvcomm_results import read, summarise  # noqa: E402
 
-TABLES = ["cells", "failures", "layers", "ranks", "runs", "samples"]
+TABLES = ["cells", "failures", "layers", "ranks", "runs", "samples", "scores"]
 KINDS = {"sample": "uint32", "score": "float64", "failed": "uint8", "payload_bytes": "uint64",
          "context_tokens": "uint64", "layers_sent": "uint64", "decode_s": "float64"}
 
@@ -43,7 +43,7 @@ class WithExample(unittest.TestCase):
 
 class PlainH5py(WithExample):
     def test_each_table_is_a_data_frame(self):
-        for path, rows in ((self.path, [5, 1, 16, 2, 1, 20]), (self.empty, [0, 0, 0, 0, 1, 0])):
+        for path, rows in ((self.path, [5, 1, 16, 2, 1, 20, 0]), (self.empty, [0, 0, 0, 0, 1, 0, 0])):
             with h5py.File(path) as f:
                 self.assertEqual(sorted(f), TABLES)
                 frames = [pd.DataFrame(f[name][:]) for name in TABLES]

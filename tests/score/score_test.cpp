@@ -110,16 +110,69 @@ TEST(EditSimilarity, IsOneForEqualLinesHoweverLong) {
   EXPECT_EQ(score("edit_similarity", line, Answers{line}), 1);
 }
 
+// The option that an answer names, "" for none.
+std::string option(const std::string& answer) {
+  std::string named;
+  for (const char* letter : {"A", "B", "C", "D"}) {
+    if (score("accuracy", answer, Answers{letter}) == 1) named += letter;
+  }
+  return named;
+}
+
 TEST(Accuracy, TakesTheFirstOptionLetterThatStandsAlone) {
-  const Answers b{"B"};
-  for (const char* answer : {"B", " B.", "(B) red", "b", "The answer is: **B**", "Answer:B or C",
-                             "I think it is $B$", "Blue, so B"}) {
-    EXPECT_EQ(score("accuracy", answer, b), 1) << answer;
+  for (const char* answer : {"B", " B.", "(B) red", "The answer is: **B**", "Answer:B or C",
+                             "I think it is $B$", "Blue, so B", "B: because", "B is correct",
+                             "\\boxed{B}", "B's the answer", "B. A good one"}) {
+    EXPECT_EQ(option(answer), "B") << answer;
   }
-  for (const char* answer : {"", "C, not B", "Blue", "a b", "E", "BB", "B2"}) {
-    EXPECT_EQ(score("accuracy", answer, b), 0) << answer;
+  for (const char* answer : {"", "Blue", "a b", "E", "BB", "B2", "none"}) {
+    EXPECT_EQ(option(answer), "") << answer;
   }
+  EXPECT_EQ(option("C, not B"), "C");
   EXPECT_EQ(score("accuracy", "none", Answers{"none"}), 0);  // no option is given
+}
+
+TEST(Accuracy, TakesASmallLetterWhereItIsTheAnswer) {
+  for (const char* answer :
+       {"b", "b.", "b. Paris", "b) Paris", "b: Paris", "(b)", "[b] Paris", "**b**", "'b'",
+        "The answer is b.", "The answer is b because it is", "Answer: b", "option b", "It's b",
+        "I choose b.", "The answer:\nb. Paris", "The correct option is b) Paris."}) {
+    EXPECT_EQ(option(answer), "B") << answer;
+  }
+  for (const char* answer :
+       {"b^2 - 4ac", "b = 4", "f(b)", "I'd", "what they'd", "plan b fails", "x, y, b"}) {
+    EXPECT_EQ(option(answer), "") << answer;
+  }
+}
+
+TEST(Accuracy, TakesNoArticle) {
+  EXPECT_EQ(option("A good choice is B"), "B");
+  for (const char* answer : {"A city in France", "A Frenchman", "Answer: a city", "a red one"}) {
+    EXPECT_EQ(option(answer), "") << answer;
+  }
+  for (const char* answer : {"A", "a", "A.", "A)", "(a)", "Answer: A", "A. Paris", "a. Paris",
+                             "**A**", "option a", "A, Paris", "The answer is a.", "A is right",
+                             "A because it is", "A\nParis is", "A - Paris", "\"A\""}) {
+    EXPECT_EQ(option(answer), "A") << answer;
+  }
+}
+
+TEST(Accuracy, TakesNoPartOfAWordOrOfAList) {
+  for (const char* answer :
+       {"U.S.A.", "Washington D.C.", "44 B.C.", "at 9 a.m.", "B-cells", "D'Artagnan",
+        "Both A and B", "A, B and C", "A & B", "neither A nor B", "not A"}) {
+    EXPECT_EQ(option(answer), "") << answer;
+  }
+  EXPECT_EQ(option("I'd say B"), "B");
+  EXPECT_EQ(option("A and B are wrong, so C"), "C");
+  EXPECT_EQ(option("It is not A, it is B"), "B");
+}
+
+TEST(Accuracy, ReadsAcceptedAnswersAlike) {
+  for (const char* accepted : {"B", "b", "(B)", "B. Paris", "b) Paris"}) {
+    EXPECT_EQ(score("accuracy", "The answer is b.", Answers{accepted}), 1) << accepted;
+  }
+  EXPECT_EQ(score("accuracy", "Paris", Answers{"Paris"}), 0);
 }
 
 TEST(Metrics, AreNamedWithTheirNormalisation) {
@@ -132,6 +185,7 @@ TEST(Metrics, AreNamedWithTheirNormalisation) {
   }
   EXPECT_EQ(normalisation_name("f1", Lemmas::kWithout), "release-f1, words not lemmatised");
   EXPECT_EQ(normalisation_name("includes", Lemmas::kWith), "lower case, punctuation as blanks");
+  EXPECT_EQ(normalisation_name("accuracy"), "option letter, which is no article");
 }
 
 TEST(Metrics, TakeTenThousandPairsInTenthsOfASecond) {

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -68,6 +69,28 @@ TEST(ResultsTest, ACellsNumbersAreThoseOfItsRows) {
   EXPECT_EQ(column<uint64_t>(cells, "calibration_bytes"), std::vector<uint64_t>{77});
   EXPECT_EQ(column<uint32_t>(table(tables, "samples"), "sample"), (std::vector<uint32_t>{0, 1, 2}));
   EXPECT_EQ(column<double>(table(tables, "samples"), "score"), (std::vector<double>{0.5, 1, 0}));
+}
+
+TEST(ResultsTest, FurtherScoresHaveATableOfTheirOwn) {
+  const TemporaryFolder folder;
+  SampleRow row = example_row("a", 1, 1);
+  row.further_scores = {{"f1", 0.25}, {"exact_match", 1}};
+  SampleRow lost = failed(example_row("a", 0, 1));
+  lost.further_scores = {{"f1", 0.5}};
+  write_run(folder.path(), "run", example_cell("a", "x"), row, lost, example_row("a", 2, 1));
+  const std::vector<Table> tables = tables_of(read(folder.path()));
+  const Table& scores = table(tables, "scores");
+  using Texts = std::vector<std::string>;
+  EXPECT_EQ(scores.rows, 3u);  // none of sample 2, which no run scored by them
+  EXPECT_EQ(column<int32_t>(scores, "cell"), (std::vector<int32_t>{0, 0, 0}));
+  EXPECT_EQ(column<std::string>(scores, "method"), (Texts{"x", "x", "x"}));
+  EXPECT_EQ(column<uint32_t>(scores, "sample"), (std::vector<uint32_t>{0, 1, 1}));
+  EXPECT_EQ(column<std::string>(scores, "metric"), (Texts{"f1", "exact_match", "f1"}));
+  EXPECT_EQ(column<double>(scores, "score"), (std::vector<double>{0, 1, 0.25}));
+}
+
+TEST(ResultsTest, ARowWithoutFurtherScoresIsWrittenAsEver) {
+  EXPECT_FALSE(nlohmann::json(example_row("a", 0, 1)).contains("further_scores"));
 }
 
 TEST(ResultsTest, FewSamplesHaveNoStandardError) {

@@ -235,6 +235,57 @@ TEST_F(ConfigTest, WrongPairsAndDatasetsAreRefused) {
   }
 }
 
+TEST_F(ConfigTest, WrongDataSetsAreRefused) {
+  const std::string own = "[[dataset]]\nname = 'mine'\npath = 'p'\nquestion = 'q'\nanswers = 'a'\n";
+  const std::string needed =
+      "; data of your own need path, and in question and answers the names of the records' fields.";
+  for (const auto& [added, sentence] : std::vector<Refusal>{
+           {"[[dataset]]\nname = 'mine'\npath = 'p'\n",
+            "sweep.toml:10:1: [[dataset]] 'mine' has no question, no answers" + needed},
+           {"[[dataset]]\nname = 'mine'\nquestion = 'q'\nanswers = 'a'\n",
+            "sweep.toml:10:1: [[dataset]] 'mine' has no path" + needed},
+           {"[[dataset]]\nname = 'hotpot_qa'\npath = 'p'\nanswers = 'a'\n",
+            "sweep.toml:10:1: [[dataset]] 'hotpot_qa' has no question" + needed +
+                " Did you mean 'hotpotqa'?"},
+           {"[[dataset]]\nname = '2wikimqa'\n",
+            "sweep.toml:11:1: The data set '2wikimqa' is called 'twowikimqa' here. Data of your "
+            "own "
+            "need path, question and answers."},
+           {"[[dataset]]\nname = 'hotpotqa'\nquestion = 'q'\n",
+            "sweep.toml:12:1: question in [[dataset]] 'hotpotqa' is for data of your own, and the "
+            "form of 'hotpotqa' is known; leave it out, or give your data another name."},
+           {"[[dataset]]\nname = 'demo'\nshuffle = true\n",
+            "sweep.toml:12:1: shuffle in [[dataset]] 'demo' is for data of your own, and the form "
+            "of "
+            "'demo' is known; leave it out, or give your data another name."},
+           {"[[dataset]]\nname = 'demo'\nmetric = 'f2'\n",
+            "sweep.toml:12:1: there is no metric 'f2'. Did you mean 'f1'?"},
+           {own + "metric = ['f1', 'f1']\n",
+            "sweep.toml:15:1: the metric 'f1' is there twice; leave one out."},
+           {own + "metric = []\n",
+            "sweep.toml:15:1: metric in [[dataset]] is []; a text or a list of texts is needed."},
+           {own + "context = ['t', 1]\n",
+            "sweep.toml:15:1: context in [[dataset]] is ['t', 1]; a text or a list of texts is "
+            "needed."},
+           {own + "shuffle = 'no'\n",
+            "sweep.toml:15:1: shuffle in [[dataset]] is 'no'; true or false is needed."},
+           {own + "answer = 'a'\n",
+            "sweep.toml:15:1: [[dataset]] has no key 'answer'. Did you mean 'answers'?"},
+           {"[[dataset]]\nname = 'math'\npath = 'p'\nquestion = 'q'\nanswers = 'a'\n",
+            "sweep.toml:11:1: the prompts' table [math] would take the place of prompts = \"qa\", "
+            "since a data set's own name goes first; give the data set another name."},
+           {own + own,
+            "sweep.toml:15:1: [[dataset]] 'mine' is there already, at sweep.toml:10:1; give each "
+            "data set once."}}) {
+    EXPECT_EQ(refusal(kSmall + added), sentence);
+  }
+  const std::string unknown = refusal(kSmall + "[[dataset]]\nname = 'countrys'\n");
+  EXPECT_EQ(unknown.find("sweep.toml:11:1: Unknown data set 'countrys'. Did you mean 'countries'?"),
+            0u)
+      << unknown;
+  EXPECT_TRUE(unknown.ends_with("Data of your own need path, question and answers.")) << unknown;
+}
+
 TEST_F(ConfigTest, WrongSetsAndFlagsAreRefused) {
   for (const auto& [set, sentence] : std::vector<Refusal>{
            {"run.limt=5", "--set run.limt: [run] has no key 'limt'. Did you mean 'limit'?"},

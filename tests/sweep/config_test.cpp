@@ -104,6 +104,42 @@ limit = 6
   EXPECT_EQ(config.methods[0].limit, 6);
 }
 
+TEST_F(ConfigTest, DataOfOnesOwnHaveDefaults) {
+  const std::string least =
+      "[[dataset]]\nname = 'mine'\npath = 'a.jsonl'\nquestion = 'q'\nanswers = 'a'\n";
+  const DatasetConfig& own = load(kSmall + least).datasets.at(1);
+  EXPECT_TRUE(own.is_own());
+  EXPECT_EQ(own.context, std::vector<std::string>{"context"});
+  EXPECT_EQ(own.id, std::nullopt);
+  EXPECT_EQ(own.metric, std::vector<std::string>{"f1"});
+  EXPECT_EQ(own.prompts, "qa");
+  EXPECT_EQ(own.max_new_tokens, 32);
+  EXPECT_EQ(own.shuffle, false);
+  EXPECT_EQ(own.limit, std::nullopt);
+  const Config config =
+      load(kSmall + least +
+               "id = 'n'\ncontext = ['t', 'u.v']\nmetric = ['includes', 'f1']\nprompts = 'demo'\n",
+           {"dataset.mine.limit=5", "dataset.mine.shuffle=true", "dataset.mine.max_new_tokens=4",
+            "dataset.countries.metric=exact_match"});
+  const DatasetConfig& set = config.datasets.at(1);
+  EXPECT_EQ(set.context, (std::vector<std::string>{"t", "u.v"}));
+  EXPECT_EQ(set.question, "q");
+  EXPECT_EQ(set.answers, "a");
+  EXPECT_EQ(set.id, "n");
+  EXPECT_EQ(set.metric, (std::vector<std::string>{"includes", "f1"}));
+  EXPECT_EQ(set.prompts, "demo");
+  EXPECT_EQ(set.limit, 5);
+  EXPECT_EQ(set.max_new_tokens, 4);
+  EXPECT_EQ(set.shuffle, true);
+  EXPECT_FALSE(config.datasets.at(0).is_own());
+  EXPECT_EQ(config.datasets.at(0).metric, std::vector<std::string>{"exact_match"});
+  const Config stored = read_data_sets(config_toml(config));
+  EXPECT_EQ(stored.paths.data, "data");
+  EXPECT_EQ(stored.datasets.at(1).context, set.context);
+  EXPECT_EQ(stored.datasets.at(1).shuffle, true);
+  EXPECT_EQ(config_toml(load(config_toml(config))), config_toml(config));
+}
+
 TEST_F(ConfigTest, MethodsResolveToEveryParameter) {
   const Config config =
       load(kSmall + method("name = 'kvcomm'") + method("name = 'random'\nratio = 1") +
@@ -351,6 +387,12 @@ TEST_F(ConfigTest, EachShownValueHasItsSource) {
   EXPECT_EQ(source("# sink_token = false"), "run.fidelity");
   EXPECT_EQ(source("# phase1_tokens = 24"), "fidelity.phase1_tokens");
   EXPECT_EQ(source("# sender_aware = true"), "run.fidelity");
+  const std::string own =
+      show_config(load(kSmall + "[[dataset]]\nname = 'm'\npath = 'p'\nquestion = 'q'\nanswers = "
+                                "'a'\nmetric = ['f1', 'includes']\n"));
+  EXPECT_NE(own.find("context = \"context\"                       # default\n"), std::string::npos)
+      << own;
+  EXPECT_NE(own.find("metric = [\"f1\",\"includes\"]"), std::string::npos) << own;
 }
 
 }  // namespace

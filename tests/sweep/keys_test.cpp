@@ -184,6 +184,38 @@ TEST_F(KeyTest, TheDataChangeIt) {
   EXPECT_EQ(changed({}), "xxxx");
 }
 
+TEST_F(KeyTest, TheMetricIsPartOfItAndFurtherOnesAreNot) {
+  EXPECT_EQ(changed({"dataset.demo.metric=f1"}), "xxxx");
+  EXPECT_EQ(changed({"dataset.demo.metric=includes"}), "====");  // the data set's own
+  EXPECT_EQ(changed({"dataset.demo.metric=[\"includes\", \"f1\"]"}), "====");
+}
+
+TEST_F(KeyTest, HowDataOfOnesOwnAreReadIsPartOfIt) {
+  const nlohmann::json known = nlohmann::json::parse(plan().cells[0].key_json)["dataset"];
+  EXPECT_EQ(known.size(), 2u);  // name and fingerprint
+  dataset_ = fmt::format(R"(name = "mine"
+path = "{}/demo.jsonl"
+question = "question"
+answers = "answers"
+)",
+                         root().string());
+  before_ = keys();
+  for (const char* set : {"context=question", "question=context", "answers=id", "id=id",
+                          "shuffle=true", "metric=f1_match", "prompts=demo", "max_new_tokens=3"}) {
+    EXPECT_EQ(changed({std::string("dataset.mine.") + set}), "xxxx") << set;
+  }
+  EXPECT_EQ(changed({"dataset.mine.name=other"}), "xxxx");
+  for (const char* set : {"context=[\"context\"]", "shuffle=false", "metric=[\"f1\", \"includes\"]",
+                          "limit=2", "prompts=qa"}) {
+    EXPECT_EQ(changed({std::string("dataset.mine.") + set}), "====") << set;
+  }
+  const nlohmann::json key = nlohmann::json::parse(plan().cells[0].key_json)["dataset"];
+  const DatasetConfig read = dataset_of_key(key);
+  EXPECT_EQ(dataset_key(plan().config.datasets[0], plan().datasets[0]), key);
+  EXPECT_TRUE(read.is_own());
+  EXPECT_EQ(read.context, std::vector<std::string>{"context"});
+}
+
 TEST_F(KeyTest, OnlyThePromptsOfACellChangeIt) {
   const auto with_prompts = [&](const std::string& baseline, const std::string& sender) {
     const fs::path file = root() / "prompts.toml";

@@ -47,9 +47,9 @@ name = "p"
 sender = "a"
 receiver = "b"
 [[dataset]]
-name = "demo"
-{1})",
-                                       root().string(), methods_);
+{1}
+{2})",
+                                       root().string(), dataset_, methods_);
     return make_plan(load_config(file, sets), "cpu", absent_);
   }
 
@@ -92,6 +92,7 @@ name = "demo"
 
   TemporaryFolder folder_;
   Absent absent_ = Absent::kRefused;
+  std::string dataset_ = "name = \"demo\"";
   std::string methods_ = R"(
 [[method]]
 name = "baseline"

@@ -105,6 +105,18 @@ TEST(Prompts, AFileReplacesTheWholeSet) {
   }
 }
 
+TEST(Prompts, ATableThatIsNotThereIsNamedWithTheNearMiss) {
+  try {
+    Prompts::built_in().text("mine", "qaa", "sender");
+    FAIL() << "found";
+  } catch (const Error& error) {
+    EXPECT_STREQ(
+        error.what(),
+        "There is no prompt 'sender' for data set 'mine' in the built-in prompts: add it to "
+        "table [mine] or [qaa]. Did you mean 'qa'?");
+  }
+}
+
 TEST(Prompts, TheQuestionCarriesItsSuffix) {
   const Prompts prompts = load_text(
       "[qa]\nbaseline = 'Q: {question}'\nskyline = '{context}/{question}'\nquestion_suffix = ' "
