@@ -24,7 +24,7 @@ def shown(table):
     columns = {
         "pair": table.pair,
         "dataset": table.dataset,
-        "method": table.method,
+        "method": table.method + table.variant.map(lambda variant: f" [{variant}]" if variant else ""),
         "n": table.n.map(str),
         "failed": table.n_failed.map(str),
         "metric": table.metric,

@@ -8,7 +8,7 @@ import pandas as pd
 
 SCHEMA = "kvcomm-results"
 SCHEMA_VERSION = 1
-TABLES = ("samples", "scores", "cells", "layers", "ranks", "failures", "runs")
+TABLES = ("samples", "scores", "questions", "cells", "layers", "ranks", "failures", "runs")
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Results:
     about: dict
     samples: pd.DataFrame
     scores: pd.DataFrame
+    questions: pd.DataFrame
     cells: pd.DataFrame
     layers: pd.DataFrame
     ranks: pd.DataFrame

@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "comm/communicator.h"
 #include "method/sharing.h"
+#include "store/results_file.h"
 #include "sweep/plan.h"
 #include "sweep/provenance.h"
 #include "sweep/signals.h"
@@ -130,7 +131,7 @@ Exit plan_command(const SweepArguments& arguments) {
   return text.some_fail ? Exit::kSomeFailed : Exit::kOk;
 }
 
-Exit merge_command(const std::string& given) {
+Exit merge_command(const std::string& given, Keys keys) {
   const std::filesystem::path path = std::filesystem::absolute(given);
   const std::string output =
       std::filesystem::is_directory(path) ? given : path.parent_path().string();
@@ -138,7 +139,7 @@ Exit merge_command(const std::string& given) {
     fail(Exit::kUsage, "There are no journals in '{}': give the folder that a sweep wrote to.",
          output + "/journal");
   }
-  print(results_table(merge_and_log(output)));
+  print(results_table(merge_and_log(output, keys)));
   return Exit::kOk;
 }
 

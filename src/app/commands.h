@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "store/results.h"
 #include "sweep/config.h"
 #include "sweep/rescore.h"
 
@@ -21,7 +22,7 @@ struct SweepArguments {
 
 Exit run_command(const SweepArguments& arguments);
 Exit plan_command(const SweepArguments& arguments);
-Exit merge_command(const std::string& output);  // the folder, or a file in it
+Exit merge_command(const std::string& given, Keys keys);  // given: the folder, or a file in it
 Exit score_command(const RescoreOptions& options);
 
 struct ListArguments {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "app/commands.h"
+#include "app/show.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "sweep/provenance.h"
@@ -69,6 +70,16 @@ void add_list_options(CLI::App& command, kvcomm::ListArguments& arguments) {
       ->capture_default_str();
 }
 
+void add_show_options(CLI::App& command, kvcomm::ShowArguments& arguments) {
+  command.add_option("results", arguments.results, "A results.h5 or all.h5, or the folder of one")
+      ->required();
+  command.add_option("--dataset", arguments.dataset, "The sample's data set, where there are more");
+  command
+      .add_option("--sample", arguments.sample,
+                  "Its place in the data set's evaluated order, from 0, or its id")
+      ->required();
+}
+
 const std::map<std::string, kvcomm::Lemmas> kNormalisations{
     {"with-lemmas", kvcomm::Lemmas::kWith}, {"without-lemmas", kvcomm::Lemmas::kWithout}};
 
@@ -125,15 +136,24 @@ int main(int argc, char** argv) {
   add_sweep_options(plan, arguments);
   plan.add_flag("--strict", arguments.strict,
                 "Leave with the code that `run` would leave with where something is wrong");
-  plan.add_flag("--summary", arguments.summary, "Print the last table and what is missing alone");
+  plan.add_flag("--summary", arguments.summary, "Print the last table alone");
   plan.footer(
       "Example: kvcomm plan sweep.toml --strict --summary && sbatch slurm/sweep.sbatch sweep.toml");
   CLI::App& merge = *app.add_subcommand("merge", "Write results.h5 anew from a folder's journals");
   std::string output;
   merge.add_option("output", output, "The folder that sweeps wrote to, or its results.h5")
       ->required();
+  bool all_keys = false;
+  merge.add_flag("--all", all_keys,
+                 "Write all.h5 in place of results.h5: also what ran with other settings, as cells "
+                 "of their own");
   add_log_options(merge);
   merge.footer("Example: kvcomm merge results/sweep");
+  CLI::App& show = *app.add_subcommand(
+      "show", "Print one sample: what was asked, what is accepted, what each method answered");
+  kvcomm::ShowArguments shown;
+  add_show_options(show, shown);
+  show.footer("Example: kvcomm show results/sweep --dataset countries --sample 3");
   CLI::App& score = *app.add_subcommand("score", "Score the answers of a results.h5 again");
   kvcomm::RescoreOptions rescored;
   rescored.argv.assign(argv, argv + argc);
@@ -158,7 +178,11 @@ int main(int argc, char** argv) {
   try {
     if (run.parsed()) return static_cast<int>(kvcomm::run_command(arguments));
     if (plan.parsed()) return static_cast<int>(kvcomm::plan_command(arguments));
-    if (merge.parsed()) return static_cast<int>(kvcomm::merge_command(output));
+    if (merge.parsed()) {
+      const auto keys = all_keys ? kvcomm::Keys::kAll : kvcomm::Keys::kNewest;
+      return static_cast<int>(kvcomm::merge_command(output, keys));
+    }
+    if (show.parsed()) return static_cast<int>(kvcomm::show_command(shown));
     if (score.parsed()) return static_cast<int>(kvcomm::score_command(rescored));
     return static_cast<int>(kvcomm::list_command(listed));
   } catch (const kvcomm::Error& error) {

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "store/variants.h"
 
 namespace kvcomm {
 
@@ -89,28 +90,35 @@ std::string without_seed(const std::string& label) {
   return kept;
 }
 
-// The mean over seeds; its standard error is that of the seeds' scores.
-Line mean_line(const std::string& label, const std::vector<const CellResult*>& cells) {
-  double sum = 0, squares = 0, bytes = 0;
-  uint64_t n = 0, failed = 0;
-  for (const CellResult* cell : cells) {
-    sum += cell->mean.score;
-    n += cell->n();
-    failed += cell->n_failed;
-    bytes += static_cast<double>(payload_of(*cell));
-  }
-  const double count = static_cast<double>(cells.size());
-  const double mean = sum / count;
-  for (const CellResult* cell : cells)
-    squares += (cell->mean.score - mean) * (cell->mean.score - mean);
-  const double error = std::sqrt(squares / (count - 1) / count);
-  return line(fmt::format("{}, mean of {} seeds", label, cells.size()), mean, error,
-              std::to_string(n), failed, bytes / static_cast<double>(std::max<uint64_t>(n, 1)));
+std::string in_brackets(const std::string& variant) {
+  return variant.empty() ? "" : " [" + variant + "]";
 }
 
-}  // namespace
+// Equal for draws that may be averaged: they differ in nothing but the seed.
+std::string draws_of(const CellResult& result) {
+  return fmt::format("{} {} {} {} {}", without_seed(result.cell.method), result.variant, result.n(),
+                     result.cell.fidelity, key_without_seed(result.cell.key_json));
+}
 
-namespace {
+// The mean over draws, each with as many samples. What is random is the layers: the standard error
+// is that of the draws' scores.
+Line mean_line(const std::vector<const CellResult*>& draws) {
+  std::vector<double> scores;
+  double bytes = 0;
+  uint64_t failed = 0;
+  for (const CellResult* draw : draws) {
+    scores.push_back(draw->mean.score);
+    failed += draw->n_failed;
+    bytes += static_cast<double>(payload_of(*draw));
+  }
+  const CellResult& first = *draws.front();
+  const MeanScore mean = mean_score(scores);
+  return line(
+      fmt::format("{}{}, mean of {} draws, std err over them", without_seed(first.cell.method),
+                  in_brackets(first.variant), draws.size()),
+      mean.score, mean.standard_error, std::to_string(first.n()), failed,
+      bytes / static_cast<double>(first.n() * draws.size()));
+}
 
 // The cells of one pair and data set, one line each, with a head above them.
 std::string block_text(std::span<const CellResult> cells) {
@@ -137,20 +145,18 @@ std::string block_text(std::span<const CellResult> cells) {
   for (size_t i = 0; i < differing.size(); ++i) {
     rows[0].insert(rows[0].begin() + 1 + static_cast<std::ptrdiff_t>(i), differing[i]->name);
   }
-  std::map<Line, std::vector<const CellResult*>> draws;  // by label without seed, and traits
+  std::map<std::string, std::vector<const CellResult*>> seeds;  // by draws_of
   for (const CellResult& result : cells) {
     const double n = static_cast<double>(std::max<size_t>(result.n(), 1));
-    add(line(result.cell.method, result.mean.score, result.mean.standard_error, count_text(result),
-             result.n_failed, static_cast<double>(payload_of(result)) / n),
+    add(line(result.cell.method + in_brackets(result.variant), result.mean.score,
+             result.mean.standard_error, count_text(result), result.n_failed,
+             static_cast<double>(payload_of(result)) / n),
         result.cell);
-    const std::string label = without_seed(result.cell.method);
-    if (label == result.cell.method || result.n() == 0) continue;
-    Line alike{label};
-    for (const Trait& trait : kTraits) alike.push_back(result.cell.*trait.value);
-    draws[alike].push_back(&result);
+    const bool drawn = without_seed(result.cell.method) != result.cell.method;
+    if (drawn && result.n() > 0) seeds[draws_of(result)].push_back(&result);
   }
-  for (const auto& [alike, seeds] : draws) {
-    if (seeds.size() > 1) add(mean_line(alike[0], seeds), seeds.front()->cell);
+  for (const auto& [name, draws] : seeds) {
+    if (draws.size() > 1) add(mean_line(draws), draws.front()->cell);
   }
   const std::string traits = shared.empty() ? "" : fmt::format(" ({})", join(shared, ", "));
   return fmt::format("{} on {}{}\n{}", cells.front().cell.pair, cells.front().cell.dataset, traits,

@@ -15,8 +15,8 @@ std::string text_table(const std::vector<std::vector<std::string>>& rows, size_t
 // "712.9 kB", "3.20 GB": powers of 1000.
 std::string bytes_text(double bytes);
 
-// Score with its standard error, failures, bytes on the wire, one line a cell; Random's seeds,
-// which differ in nothing else, once more as their mean.
+// Score with its standard error, failures, bytes on the wire, one line a cell; draws of Random's
+// layers, which differ in nothing but the seed, once more as their mean.
 std::string results_table(const Results& results);
 
 // Every cell's score by its metric, as it is now and as it was.

@@ -45,11 +45,13 @@ size_t Channel::generated_samples(Kind kind, size_t samples) const {
 }
 
 std::string Channel::receive_note(Note note, std::string what, size_t samples_generated) {
+  const Stopwatch watch;
   std::optional<std::string> bytes;
   deadline(std::move(what), samples_generated).require([&] {
     progress();
     return (bytes = poll_note(note)).has_value();
   });
+  waited_s_ += watch.elapsed_s();
   return std::move(*bytes);
 }
 
@@ -260,8 +262,10 @@ std::vector<at::Tensor> Channel::take_all() {
 Delivery Channel::close_received() {
   require_state(State::kTaken, "close_received");
   state_ = State::kBroken;
+  const Seconds waited_before_s = waited_s_;
   const std::string bytes = receive_note(Note::kTrailer, "the end of the " + describe(header_));
   const Trailer trailer = decode_trailer(bytes);
+  waited_s_ -= std::min(waited_s_ - waited_before_s, trailer.exposed_s);  // payload was moving
   const uint64_t owed = payload_bytes(header_);
   if (trailer.payload_bytes != owed) {
     fail(Exit::kIntegrity, "{} counted {} payload bytes in the {}, of which its header says {}.",

@@ -103,6 +103,10 @@ class Channel {
   uint64_t messages() const { return messages_; }
 
   const Ledger& ledger() const { return ledger_; }
+  // How long this end has waited for the peer's work so far: for its header, its answer, and its
+  // trailer but for the time that the last payload was moving.
+  Seconds waited_s() const { return waited_s_; }
+
   // Drops the ledger's samples and trace; its totals stay.
   void forget_samples() { ledger_.forget_samples(); }
 
@@ -149,6 +153,7 @@ class Channel {
   Ledger ledger_;
   State state_ = State::kIdle;
   uint64_t messages_ = 0;
+  Seconds waited_s_ = 0;
   // Of the open message:
   Header header_;
   std::vector<at::Tensor> tensors_;  // put so far, or taken

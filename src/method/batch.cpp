@@ -1,5 +1,7 @@
 #include "method/batch.h"
 
+#include "model/device_watch.h"
+
 namespace kvcomm {
 
 Batch::Batch(const Setting& setting, std::span<const Sample* const> samples, size_t sender)
@@ -34,7 +36,7 @@ const Context& Batch::context(const Observer& observer) {
     return *context_;
   }
   const std::vector<std::vector<int64_t>>& ids = context_ids();
-  const Stopwatch watch;
+  const DeviceWatch watch(agent().model->options().device());
   context_ = read_context(*agent().model, ids, observer);
   context_times_ = {.prefill_s = watch.elapsed_s(), .work_ended_at_s = now_s()};
   ran_.prefill_s += context_times_.prefill_s;
@@ -45,7 +47,7 @@ const Batch::Hidden& Batch::hidden(int64_t layer) {
   const auto found = hidden_.find(layer);
   if (found != hidden_.end()) return found->second;
   const std::vector<std::vector<int64_t>>& ids = context_ids();
-  const Stopwatch watch;
+  const DeviceWatch watch(agent().model->options().device());
   Hidden hidden{.last = last_hidden(*agent().model, ids, layer)};
   hidden.times = {.prefill_s = watch.elapsed_s(), .work_ended_at_s = now_s()};
   ran_.prefill_s += hidden.times.prefill_s;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "model/device_watch.h"
 
 namespace kvcomm {
 
@@ -193,14 +194,14 @@ at::Tensor mean_embedding(const Decoder& model, const at::Tensor& logits, double
 std::vector<Answer> generate(const Decoder& model, std::span<const Request> requests) {
   if (requests.empty()) return {};
   std::vector<Answer> answers(requests.size());
-  const Stopwatch prefill_watch;
+  const DeviceWatch prefill_watch(model.options().device());
   std::vector<int64_t> max_new;
   for (const Request& request : requests) max_new.push_back(request.decoding.max_new_tokens);
   Passes passes(model, requests, max_new);
   passes.keep_active(take_ids(passes.prefill(requests), passes, requests, answers));
   const Seconds prefill_s = prefill_watch.elapsed_s();
 
-  const Stopwatch decode_watch;
+  const DeviceWatch decode_watch(model.options().device());
   while (!passes.active().empty()) {
     std::vector<int64_t> last;
     for (const Sequence& s : passes.active()) {
@@ -219,7 +220,7 @@ namespace {
 // lengths: of the table's embeddings, [vocab].
 std::vector<VectorAnswer> emit_together(const Decoder& model, std::span<const Request> requests,
                                         const VectorDecoding& decoding, const at::Tensor& lengths) {
-  const Stopwatch prefill_watch;
+  const DeviceWatch prefill_watch(model.options().device());
   Passes passes(model, requests, std::vector<int64_t>(requests.size(), decoding.max_steps));
   std::vector<std::vector<at::Tensor>> emitted(requests.size());
   // Takes a step's vectors; returns those of the sequences that go on.
@@ -242,7 +243,7 @@ std::vector<VectorAnswer> emit_together(const Decoder& model, std::span<const Re
   at::Tensor next = take(passes.prefill(requests));
   const Seconds prefill_s = prefill_watch.elapsed_s();
 
-  const Stopwatch decode_watch;
+  const DeviceWatch decode_watch(model.options().device());
   while (!passes.active().empty()) next = take(passes.step(next));
   std::vector<VectorAnswer> answers;
   std::vector<int64_t> steps;

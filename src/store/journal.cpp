@@ -102,6 +102,7 @@ template void Journal::append(const SampleRow&);
 template void Journal::append(const CalibrationRecord&);
 template void Journal::append(const RankRecord&);
 template void Journal::append(const FailureRecord&);
+template void Journal::append(const QuestionRecord&);
 
 void Journal::write_line(std::string_view line) {
   const off_t whole = length_ + static_cast<off_t>(line.size());
@@ -153,6 +154,8 @@ std::string take_line(std::string_view line, RunJournal& run) {
       run.ranks.push_back(json.get<RankRecord>());
     } else if (type == FailureRecord::kType) {
       run.failures.push_back(json.get<FailureRecord>());
+    } else if (type == QuestionRecord::kType) {
+      run.questions.push_back(json.get<QuestionRecord>());
     } else {
       return fmt::format("its type '{}' is not known to this version", type);
     }
@@ -160,6 +163,18 @@ std::string take_line(std::string_view line, RunJournal& run) {
     return fmt::format("it cannot be understood ({})", error.what());
   }
   return "";
+}
+
+// One fault for all lines of a file that are skipped for one reason: a later version of the program
+// may have written thousands of a type.
+void add_fault(std::vector<JournalFault>& faults, const JournalFault& fault) {
+  for (auto known = faults.rbegin(); known != faults.rend() && known->file == fault.file; ++known) {
+    if (known->why == fault.why) {
+      ++known->more;
+      return;
+    }
+  }
+  faults.push_back(fault);
 }
 
 }  // namespace
@@ -191,7 +206,7 @@ Journals read_journals(const fs::path& output) {
       const std::string_view line = rest.substr(0, rest.find('\n'));
       rest.remove_prefix(std::min(rest.size(), line.size() + 1));
       if (const std::string why = take_line(line, run); !why.empty()) {
-        journals.faults.push_back({file, number, why});
+        add_fault(journals.faults, {file, number, why});
       }
     }
     journals.runs.push_back(std::move(run));
@@ -200,7 +215,9 @@ Journals read_journals(const fs::path& output) {
 }
 
 std::string describe(const JournalFault& fault) {
-  return fmt::format("{}:{} is skipped: {}.", fault.file.string(), fault.line, fault.why);
+  const std::string lines =
+      fault.more == 0 ? "is" : fmt::format("and {} more of its lines are", fault.more);
+  return fmt::format("{}:{} {} skipped: {}.", fault.file.string(), fault.line, lines, fault.why);
 }
 
 }  // namespace kvcomm

@@ -59,13 +59,15 @@ struct RunJournal {
   std::vector<CalibrationRecord> calibrations;
   std::vector<RankRecord> ranks;
   std::vector<FailureRecord> failures;
+  std::vector<QuestionRecord> questions;
 };
 
-// A line that was skipped.
+// A line that was skipped, or several of a file for one reason.
 struct JournalFault {
   std::filesystem::path file;
-  size_t line = 0;  // counts from 1
+  size_t line = 0;  // the first, counted from 1
   std::string why;
+  size_t more = 0;  // later lines
 };
 
 struct Journals {
@@ -81,6 +83,7 @@ Journals read_journals(const std::filesystem::path& output);
 std::vector<std::filesystem::path> journal_files(const std::filesystem::path& output);
 
 // "results/demo/journal/x.jsonl:17 is skipped: its last part is missing."
+// "results/demo/journal/x.jsonl:17 and 2 more of its lines are skipped: ..."
 std::string describe(const JournalFault& fault);
 
 }  // namespace kvcomm

@@ -10,8 +10,10 @@
 
 #include "base/files.h"
 #include "store/h5.h"
+#include "store/results_file.h"
 #include "store/schema.h"
 #include "store/stored.h"
+#include "store/variants.h"
 
 namespace kvcomm {
 
@@ -50,23 +52,23 @@ ByKey index(const Journals& journals) {
   return by;
 }
 
-// The record that each cell is shown by, in the order of /cells.
-std::vector<const CellRecord*> shown_cells(const Journals& journals, const ByKey& by) {
-  std::vector<CellName> order;
-  std::map<CellName, const CellRecord*> shown;
+// The newest record of each key that a cell has had, the newest key first.
+using KeysOfCell = std::vector<const CellRecord*>;
+
+// In the order of /cells.
+std::vector<KeysOfCell> keys_of_cells(const Journals& journals) {
+  std::vector<KeysOfCell> cells;
+  std::map<CellName, size_t> places;
   for (auto run = journals.runs.rbegin(); run != journals.runs.rend(); ++run) {
     for (const CellRecord& cell : run->cells) {
-      if (shown.emplace(name_of(cell), nullptr).second) order.push_back(name_of(cell));
+      if (places.emplace(name_of(cell), cells.size()).second) cells.emplace_back();
     }
     for (auto cell = run->cells.rbegin(); cell != run->cells.rend(); ++cell) {
-      const CellRecord*& best = shown[name_of(*cell)];
-      if (best == nullptr || (!by.rows.contains(best->key) && by.rows.contains(cell->key))) {
-        best = &*cell;
-      }
+      KeysOfCell& keys = cells[places[name_of(*cell)]];
+      const auto same = [&](const CellRecord* known) { return known->key == cell->key; };
+      if (std::ranges::none_of(keys, same)) keys.push_back(&*cell);
     }
   }
-  std::vector<const CellRecord*> cells;
-  for (const CellName& name : order) cells.push_back(shown[name]);
   return cells;
 }
 
@@ -87,6 +89,32 @@ void add_score(CellResult& result) {
   result.mean = mean_score(scores);
 }
 
+CellResult make_cell(const CellRecord& cell, const ByKey& by) {
+  CellResult result{.cell = cell};
+  if (const auto layers = by.layers.find(cell.key); layers != by.layers.end()) {
+    result.cell.layers = *layers->second;
+  }
+  result.layer_bytes.resize(result.cell.layers.size());
+  if (const auto rows = by.rows.find(cell.key); rows != by.rows.end()) {
+    add_rows(result, rows->second);
+  }
+  const auto calibration = by.calibrations.find(cell.calibration_key);
+  if (calibration != by.calibrations.end()) result.calibration = calibration->second;
+  add_score(result);
+  return result;
+}
+
+// Variants of a cell are never called alike.
+std::string distinct_variant(const CellRecord& cell, const CellRecord& shown,
+                             std::set<std::string>& taken) {
+  std::string variant = variant_name(cell.key_json, shown.key_json);
+  if (!taken.insert(variant).second) {
+    variant += (variant.empty() ? "key=" : ", key=") + cell.key.substr(0, 8);
+    taken.insert(variant);
+  }
+  return variant;
+}
+
 }  // namespace
 
 MeanScore mean_score(std::span<const double> scores) {
@@ -101,29 +129,55 @@ MeanScore mean_score(std::span<const double> scores) {
   return mean;
 }
 
-Results::Results(Journals from) : journals(std::move(from)) {
+Results::Results(Journals from, Keys keys) : journals(std::move(from)) {
   const ByKey by = index(journals);
-  std::set<std::string> shown_keys;
-  for (const CellRecord* cell : shown_cells(journals, by)) {
-    CellResult result{.cell = *cell};
-    shown_keys.insert(cell->key);
-    if (const auto layers = by.layers.find(cell->key); layers != by.layers.end()) {
-      result.cell.layers = *layers->second;
+  const auto has_rows = [&](const CellRecord* cell) { return by.rows.contains(cell->key); };
+  std::map<std::string, size_t> missing(by.row_counts.begin(), by.row_counts.end());  // by key
+  std::vector<LeftOut> earlier;
+  for (const KeysOfCell& records : keys_of_cells(journals)) {
+    const auto first = std::ranges::find_if(records, has_rows);
+    const CellRecord& shown = first == records.end() ? *records.front() : **first;
+    cells.push_back(make_cell(shown, by));
+    missing.erase(shown.key);
+    std::set<std::string> variants{""};
+    for (const CellRecord* cell : records) {
+      if (cell == &shown || !has_rows(cell)) continue;
+      if (keys == Keys::kAll) {
+        cells.push_back(make_cell(*cell, by));
+        cells.back().variant = distinct_variant(*cell, shown, variants);
+        missing.erase(cell->key);
+      } else {
+        earlier.push_back(
+            {cell, by.row_counts.at(cell->key), difference_text(cell->key_json, shown.key_json)});
+      }
     }
-    result.layer_bytes.resize(result.cell.layers.size());
-    if (const auto rows = by.rows.find(cell->key); rows != by.rows.end()) {
-      add_rows(result, rows->second);
+  }
+  for (const LeftOut& rows : earlier) {
+    if (missing.erase(rows.cell->key) > 0) left_out.push_back(rows);
+  }
+  for (const auto& [key, rows] : missing) left_out.push_back({.rows = rows});
+}
+
+std::vector<std::string> left_out_text(const Results& results, size_t most) {
+  if (results.left_out.empty()) return {};
+  const auto& cells = results.cells;
+  const bool pairs = std::ranges::any_of(
+      cells, [&](const CellResult& cell) { return cell.cell.pair != cells.front().cell.pair; });
+  size_t rows = 0;
+  for (const LeftOut& left_out : results.left_out) rows += left_out.rows;
+  std::vector<std::string> lines{fmt::format(
+      "{} rows of {} other keys stay in the journals alone:", rows, results.left_out.size())};
+  for (const auto& [cell, count, difference] : results.left_out) {
+    if (lines.size() > most) {
+      lines.push_back(fmt::format("and {} more.", results.left_out.size() - most));
+      break;
     }
-    const auto calibration = by.calibrations.find(cell->calibration_key);
-    if (calibration != by.calibrations.end()) result.calibration = calibration->second;
-    add_score(result);
-    cells.push_back(std::move(result));
+    lines.push_back(cell == nullptr
+                        ? fmt::format("{} rows of a key that no cell has", count)
+                        : fmt::format("{} on {}{}, {} rows: {}", cell->method, cell->dataset,
+                                      pairs ? " of " + cell->pair : "", count, difference));
   }
-  for (const auto& [key, count] : by.row_counts) {
-    if (shown_keys.contains(key)) continue;
-    ++other_keys;
-    other_rows += count;
-  }
+  return lines;
 }
 
 // ---- the file
@@ -161,27 +215,17 @@ std::map<fs::path, uintmax_t> listing(const fs::path& output) {
 
 }  // namespace
 
-void require_replaceable(const fs::path& path) {
-  std::error_code error;
-  if (!fs::exists(fs::symlink_status(path, error))) return;
-  if (fs::is_regular_file(path, error) && h5_attribute(path, "schema") == kResultsSchema) return;
-  fail(Exit::kUsage,
-       "'{}' is there already and is no results file of this program, so it is not replaced: move "
-       "it away, or write to another place with --output.",
-       path.string());
-}
-
 void write_results(const fs::path& path, const Results& results) {
   require_replaceable(path);
   write_file_atomic(path, h5_image(root_attributes(results.journals), tables_of(results)));
 }
 
-Results merge(const fs::path& output) {
+Results merge(const fs::path& output, Keys keys) {
   constexpr int kPasses = 20;  // while others go on writing; they merge again at their own end
   for (int pass = 1;; ++pass) {
     const auto before = listing(output);
-    Results results(read_journals(output));
-    write_results(output / "results.h5", results);
+    Results results(read_journals(output), keys);
+    write_results(output / (keys == Keys::kAll ? "all.h5" : "results.h5"), results);
     if (pass == kPasses || listing(output) == before) return results;
   }
 }

@@ -1,20 +1,19 @@
-// results.h5: what an output folder's journals amount to, as tables. A pure function of the
-// journals: the same journals give the same bytes.
+// results.h5, and all.h5: what an output folder's journals amount to, as tables. A pure function of
+// the journals: the same journals give the same bytes.
 //
 // Tables (one-dimensional compound datasets that `pandas.DataFrame(f["samples"][:])` reads):
-// /samples, /scores, /cells, /layers, /ranks, /failures, /runs. Texts are fixed-length UTF-8,
-// null-padded, as long as the longest; only `answer` is variable-length. A NUL character, which
-// HDF5 texts cannot hold, is stored as U+FFFD. The dataset attributes `units` and `long_name` are
-// arrays of texts, one for each column in order: dict(zip(f["samples"].dtype.names,
-// f["samples"].attrs["units"])). Root attributes are texts; argv, environment and fingerprints are
-// JSON.
+// /samples, /scores, /questions, /cells, /layers, /ranks, /failures, /runs. Texts are fixed-length
+// UTF-8, null-padded, as long as the longest; answers, questions and contexts are variable-length.
+// A NUL character, which HDF5 texts cannot hold, is stored as U+FFFD. The dataset attributes
+// `units` and `long_name` are arrays of texts, one for each column in order:
+// dict(zip(f["samples"].dtype.names, f["samples"].attrs["units"])). Root attributes are texts;
+// argv, environment and fingerprints are JSON.
 #pragma once
 
 #include <filesystem>
 #include <map>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "store/journal.h"
@@ -29,9 +28,11 @@ struct MeanScore {
 MeanScore mean_score(std::span<const double> scores);
 
 // A row of /cells: the cell under the key that ran last, that is the newest key with a row (the
-// newest of all where none has one).
+// newest of all where none has one); where all keys are wanted, also the cell under each other key
+// that has rows.
 struct CellResult {
-  CellRecord cell;                                 // with its layers, where any run knew them
+  CellRecord cell;      // with its layers, where any run knew them
+  std::string variant;  // "dtype=float32": what tells it from the key that ran last; "": it is that
   std::vector<const SampleRow*> rows;              // one a sample, by sample (rule: stored.h)
   const CalibrationRecord* calibration = nullptr;  // shared by all cells of its calibration_key
   uint64_t n_failed = 0;
@@ -41,33 +42,40 @@ struct CellResult {
   size_t n() const { return rows.size(); }
 };
 
-// Cells in the order of the newest run, then those that only older runs had. Pointers go into
-// `journals`, so that a Results can be moved, not copied.
+// Rows that are in the journals, not in the tables.
+struct LeftOut {
+  const CellRecord* cell = nullptr;  // nullptr: no run's cell has their key
+  size_t rows = 0;                   // retries included
+  std::string difference;            // "dtype was float32, is bfloat16"
+};
+
+// Which of a cell's keys become rows of /cells.
+enum class Keys { kNewest, kAll };
+
+// Cells in the order of the newest run, then those that only older runs had, each followed by its
+// variants, the newest first. Pointers go into `journals`, so that a Results can be moved, not
+// copied.
 struct Results {
-  explicit Results(Journals from);
+  explicit Results(Journals from, Keys keys = Keys::kNewest);
   Results(Results&&) = default;
   Results(const Results&) = delete;
 
   Journals journals;
   std::vector<CellResult> cells;
-  size_t other_keys = 0;  // keys that ran before those shown, and
-  size_t other_rows = 0;  // their rows: in the journals, not in the tables
+  std::vector<LeftOut> left_out;
 };
 
-// The root attribute `schema` of every file of this kind.
-inline constexpr std::string_view kResultsSchema = "kvcomm-results";
-
-// Fails (kUsage) where something lies at the path that is no results file of this program: nothing
-// else is ever replaced.
-void require_replaceable(const std::filesystem::path& path);
+// What is left out, in words: how many rows of how many keys, then at most `most` of them a line
+// each. Nothing where nothing is.
+std::vector<std::string> left_out_text(const Results& results, size_t most = 8);
 
 // Writes the tables to path, which is replaced whole or, where that fails (Error), not at all;
-// require_replaceable() holds. Not to be called by two threads at once (HDF5).
+// require_replaceable() (results_file.h) holds. Not to be called by two threads at once (HDF5).
 void write_results(const std::filesystem::path& path, const Results& results);
 
-// Reads all journals of an output folder and writes <output>/results.h5; again where other runs
-// have added to the folder meanwhile, so that of several that end together the last to write saw
-// all. The caller logs other_rows and journals.faults.
-Results merge(const std::filesystem::path& output);
+// Reads all journals of an output folder and writes <output>/results.h5 (of all keys:
+// <output>/all.h5); again where other runs have added to the folder meanwhile, so that of several
+// that end together the last to write saw all. The caller logs left_out_text and journals.faults.
+Results merge(const std::filesystem::path& output, Keys keys = Keys::kNewest);
 
 }  // namespace kvcomm

@@ -116,7 +116,8 @@ struct RankRecord {
   double load_s = 0;      // busy seconds by phase, as they really ran
   double calibration_s = 0;
   double sender_prefill_s = 0;
-  double wire_s = 0;
+  double wire_s = 0;  // of moving payload
+  double wait_s = 0;  // for the peer's work
   double receiver_prefill_s = 0;
   double decode_s = 0;
   double idle_s = 0;
@@ -132,6 +133,18 @@ struct FailureRecord {
   std::string what;  // the sentence
 };
 
+// What was asked in a sample of a data set. Written once a folder for each sample that a run's
+// cells cover; the first of a data set and sample is kept, one with contexts before one without.
+struct QuestionRecord {
+  static constexpr std::string_view kType = "question";
+  std::string dataset, fingerprint;  // of the data set's files, as in its cells' key_json
+  uint32_t sample = 0;
+  std::string sample_id;
+  std::string question;
+  std::vector<std::string> answers;   // each is accepted
+  std::vector<std::string> contexts;  // one a sender; empty without run.store_contexts
+};
+
 void to_json(nlohmann::json& json, const RunRecord& record);
 void to_json(nlohmann::json& json, const LayerRow& record);
 void to_json(nlohmann::json& json, const CellRecord& record);
@@ -139,6 +152,7 @@ void to_json(nlohmann::json& json, const SampleRow& record);
 void to_json(nlohmann::json& json, const CalibrationRecord& record);
 void to_json(nlohmann::json& json, const RankRecord& record);
 void to_json(nlohmann::json& json, const FailureRecord& record);
+void to_json(nlohmann::json& json, const QuestionRecord& record);
 
 // Throw nlohmann's exceptions on a value of the wrong type.
 void from_json(const nlohmann::json& json, RunRecord& record);
@@ -148,5 +162,6 @@ void from_json(const nlohmann::json& json, SampleRow& record);
 void from_json(const nlohmann::json& json, CalibrationRecord& record);
 void from_json(const nlohmann::json& json, RankRecord& record);
 void from_json(const nlohmann::json& json, FailureRecord& record);
+void from_json(const nlohmann::json& json, QuestionRecord& record);
 
 }  // namespace kvcomm

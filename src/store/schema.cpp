@@ -4,18 +4,30 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <tuple>
 
+#include "base/text.h"
 #include "store/results.h"
 
 namespace kvcomm {
 
 namespace {
 
+constexpr const char* kVariant =
+    "what tells the cell from the key of it that ran last; empty: it is that";
+
+// Parts of a cell's key_json; null where it has none.
+nlohmann::json key_part(const CellRecord& cell, const char* pointer) {
+  const nlohmann::json key = nlohmann::json::parse(cell.key_json, nullptr, false);
+  const nlohmann::json::json_pointer part(pointer);
+  return key.contains(part) ? key.at(part) : nlohmann::json();
+}
+
 // A row of a table that belongs to a cell: `cell` is that cell's row of /cells.
 template <typename Record>
 struct OfCell {
   int32_t cell = 0;
-  const CellRecord* names = nullptr;
+  const CellResult* result = nullptr;
   const Record* record = nullptr;
 };
 
@@ -23,13 +35,16 @@ template <typename Record>
 TableOf<OfCell<Record>> table_of_cells(const char* name, const std::vector<OfCell<Record>>& rows) {
   using Row = OfCell<Record>;
   const auto text = [](std::string CellRecord::*member) {
-    return [member](const Row& row) { return row.names == nullptr ? "" : row.names->*member; };
+    return
+        [member](const Row& row) { return row.result == nullptr ? "" : row.result->cell.*member; };
   };
   TableOf<Row> table(name, rows);
   table.add("cell", "1", "row of /cells; -1: of no cell there", &Row::cell)
       .add("pair", "", "name of the pair of models", text(&CellRecord::pair))
       .add("dataset", "", "name of the data set", text(&CellRecord::dataset))
-      .add("method", "", "method with the parameters that were set", text(&CellRecord::method));
+      .add("method", "", "method with the parameters that were set", text(&CellRecord::method))
+      .add("variant", "", kVariant,
+           [](const Row& row) { return row.result == nullptr ? "" : row.result->variant; });
   return table;
 }
 
@@ -44,7 +59,7 @@ Table samples_table(const Results& results) {
   for (size_t c = 0; c < results.cells.size(); ++c) {
     const CellResult& cell = results.cells[c];
     for (const SampleRow* row : cell.rows) {
-      rows.push_back({static_cast<int32_t>(c), &cell.cell, row});
+      rows.push_back({static_cast<int32_t>(c), &cell, row});
     }
   }
   using S = SampleRow;
@@ -67,7 +82,10 @@ Table samples_table(const Results& results) {
       .add("token_bytes", "B", "payload that is tokens", of(&S::token_bytes))
       .add("vector_bytes", "B", "payload that is input vectors", of(&S::vector_bytes))
       .add("hidden_bytes", "B", "payload that is hidden states", of(&S::hidden_bytes))
-      .add("sender_prefill_s", "s", "the sender reads its context", of(&S::sender_prefill_s))
+      .add("sender_prefill_s", "s",
+           "the sender reads its context, as this method alone needs it: methods that shared one "
+           "reading count it each (what ran: /ranks)",
+           of(&S::sender_prefill_s))
       .add("sender_decode_s", "s", "the sender generates what it sends", of(&S::sender_decode_s))
       .add("wire_exposed_s", "s", "from the end of that work to the last send's completion",
            of(&S::wire_exposed_s))
@@ -97,7 +115,7 @@ Table scores_table(const Results& results) {
     const CellResult& cell = results.cells[c];
     for (const SampleRow* row : cell.rows) {
       for (const auto& [metric, score] : row->further_scores) {
-        rows.push_back({static_cast<int32_t>(c), &cell.cell, row});
+        rows.push_back({static_cast<int32_t>(c), &cell, row});
         metrics.push_back(metric);
         scores.push_back(row->failed ? 0 : score);
       }
@@ -114,6 +132,25 @@ Table scores_table(const Results& results) {
   return table;
 }
 
+// A number among a method's resolved parameters.
+template <typename Value>
+auto parameter(const std::string& name, Value none) {
+  return [name, none](const CellResult& cell) {
+    const nlohmann::json value = key_part(cell.cell, ("/parameters/" + name).c_str());
+    return value.is_number() ? value.get<Value>() : none;
+  };
+}
+
+std::string parameters_text(const CellResult& cell) {
+  const nlohmann::json all = key_part(cell.cell, "/parameters");
+  return all.is_object() ? all.dump() : "{}";
+}
+
+std::string layers_text(const CellResult& cell) {
+  const nlohmann::json layers = key_part(cell.cell, "/parameters/layers");
+  return layers.is_array() ? layers.dump() : "";
+}
+
 Table cells_table(const Results& results) {
   using C = CellResult;
   using S = SampleRow;
@@ -124,6 +161,19 @@ Table cells_table(const Results& results) {
       .add("pair", "", "name of the pair of models", text(&CellRecord::pair))
       .add("dataset", "", "name of the data set", text(&CellRecord::dataset))
       .add("method", "", "method with the parameters that were set", text(&CellRecord::method))
+      .add("variant", "", kVariant, &C::variant)
+      .add("parameters", "", "all parameters with their resolved values, as JSON", parameters_text)
+      .add("ratio", "1", "share of the layers that is sent; NaN: none", parameter("ratio", kNone))
+      .add("layers", "", "the layers to send, given by hand, as JSON; empty: none", layers_text)
+      .add("alpha", "1", "weight of importance against the prior; NaN: none",
+           parameter("alpha", kNone))
+      .add("mu", "1", "the prior's centre, a fraction of depth; NaN: none", parameter("mu", kNone))
+      .add("sigma", "layers", "the prior's width; NaN: none", parameter("sigma", kNone))
+      .add("seed", "1", "draws the layers; -1: none", parameter("seed", int64_t{-1}))
+      .add("k", "1", "the sender's layer whose input is sent; -1: none",
+           parameter("k", int64_t{-1}))
+      .add("j", "1", "the receiver's layer at whose input it goes in; -1: none",
+           parameter("j", int64_t{-1}))
       .add("metric", "", "how an answer is scored", text(&CellRecord::metric))
       .add("normalisation", "", "of texts before scoring", text(&CellRecord::normalisation))
       .add("fidelity", "", "to the paper or to the authors' release", text(&CellRecord::fidelity))
@@ -149,7 +199,10 @@ Table cells_table(const Results& results) {
       .add("context_tokens", "tokens", "sum over samples", sum_of(&S::context_tokens))
       .add("prompt_tokens", "tokens", "sum over samples", sum_of(&S::prompt_tokens))
       .add("output_tokens", "tokens", "sum over samples", sum_of(&S::output_tokens))
-      .add("sender_prefill_s", "s", "sum over samples", sum_of(&S::sender_prefill_s))
+      .add("sender_prefill_s", "s",
+           "sum over samples of what this method alone needs; cells that shared a reading count it "
+           "each (what ran: /ranks)",
+           sum_of(&S::sender_prefill_s))
       .add("sender_decode_s", "s", "sum over samples", sum_of(&S::sender_decode_s))
       .add("wire_exposed_s", "s", "sum over samples", sum_of(&S::wire_exposed_s))
       .add("wire_hidden_s", "s", "sum over samples", sum_of(&S::wire_hidden_s))
@@ -159,6 +212,49 @@ Table cells_table(const Results& results) {
            text(&CellRecord::key))
       .add("key_json", "", "all values that decide an answer", text(&CellRecord::key_json))
       .add("calibration_key", "", "of the importances", text(&CellRecord::calibration_key))
+      .table();
+}
+
+// Of the samples with a row in a cell, each once a data set and fingerprint: a data set that
+// changed has other questions in the cells of its former files.
+Table questions_table(const Results& results) {
+  using Q = QuestionRecord;
+  std::map<std::tuple<std::string, std::string, uint32_t>, const Q*> asked;
+  for (const RunJournal& run : results.journals.runs) {
+    for (const Q& question : run.questions) {
+      const Q*& kept = asked[{question.dataset, question.fingerprint, question.sample}];
+      if (kept == nullptr || (kept->contexts.empty() && !question.contexts.empty())) {
+        kept = &question;
+      }
+    }
+  }
+  std::map<std::pair<std::string, std::string>, size_t> places;  // of data sets, as in /cells
+  std::map<std::pair<size_t, uint32_t>, Q> rows;
+  for (const CellResult& cell : results.cells) {
+    const nlohmann::json named = key_part(cell.cell, "/dataset/fingerprint");
+    const std::string fingerprint = named.is_string() ? named.get<std::string>() : "";
+    const size_t place =
+        places.emplace(std::pair(cell.cell.dataset, fingerprint), places.size()).first->second;
+    for (const SampleRow* row : cell.rows) {
+      const auto found = asked.find({cell.cell.dataset, fingerprint, row->sample});
+      if (found != asked.end()) rows.emplace(std::pair(place, row->sample), *found->second);
+    }
+  }
+  std::vector<Q> sorted;
+  for (const auto& [where, question] : rows) sorted.push_back(question);
+  return TableOf<Q>("questions", sorted)
+      .add("dataset", "", "name of the data set", &Q::dataset)
+      .add("fingerprint", "", "of its files, as in the cells' key_json", &Q::fingerprint)
+      .add("sample", "1", "place in the data set's evaluated order, from 0", &Q::sample)
+      .add("sample_id", "", "the record's own id, or its file:line", &Q::sample_id)
+      .add("question", "", "what is asked", &Q::question)
+      .variable_length()
+      .add("answers", "", "those that are accepted, as JSON",
+           [](const Q& question) { return nlohmann::json(question.answers).dump(); })
+      .variable_length()
+      .add("context", "", "what the senders read, a line for each; only with run.store_contexts",
+           [](const Q& question) { return join(question.contexts, "\n"); })
+      .variable_length()
       .table();
 }
 
@@ -178,7 +274,7 @@ Table layers_table(const Results& results) {
   std::vector<OfCell<L>> rows;
   for (size_t c = 0; c < layers.size(); ++c) {
     for (const L& layer : layers[c]) {
-      rows.push_back({static_cast<int32_t>(c), &results.cells[c].cell, &layer});
+      rows.push_back({static_cast<int32_t>(c), &results.cells[c], &layer});
     }
   }
   const auto get = [](auto member) {
@@ -212,13 +308,16 @@ Table ranks_table(const Results& results) {
       .add("lane", "1", "lane that the rank belongs to", &R::lane)
       .add("device", "", "where its tensors are", &R::device)
       .add("transport", "", "what carries its payload", &R::transport)
-      .add("load_s", "s", "loading weights", &R::load_s)
-      .add("calibration_s", "s", "measuring importances", &R::calibration_s)
-      .add("sender_prefill_s", "s", "reading contexts", &R::sender_prefill_s)
-      .add("wire_s", "s", "sending or receiving", &R::wire_s)
+      .add("load_s", "s", "loading weights; of this table, each second once, as it ran", &R::load_s)
+      .add("calibration_s", "s", "measuring importances, with what they wait for and send",
+           &R::calibration_s)
+      .add("sender_prefill_s", "s", "reading contexts, once for all methods that share them",
+           &R::sender_prefill_s)
+      .add("wire_s", "s", "moving payload: packing, sums, sends and receives", &R::wire_s)
+      .add("wait_s", "s", "waiting for the peer's work, in an exchange", &R::wait_s)
       .add("receiver_prefill_s", "s", "reading prompts", &R::receiver_prefill_s)
-      .add("decode_s", "s", "generating answers", &R::decode_s)
-      .add("idle_s", "s", "waiting for work", &R::idle_s)
+      .add("decode_s", "s", "generating, at this end", &R::decode_s)
+      .add("idle_s", "s", "all else: waiting for tasks, reading data", &R::idle_s)
       .table();
 }
 
@@ -238,7 +337,7 @@ Table failures_table(const Results& results) {
       const auto [from, to] = shown.equal_range(failure.key);
       for (auto cell = from; cell != to; ++cell) {
         rows.push_back(
-            {static_cast<int32_t>(cell->second), &results.cells[cell->second].cell, &failure});
+            {static_cast<int32_t>(cell->second), &results.cells[cell->second], &failure});
       }
     }
   }
@@ -280,9 +379,9 @@ std::vector<Column> further_score_columns(std::vector<std::string> metrics,
 }
 
 std::vector<Table> tables_of(const Results& results) {
-  return {samples_table(results), scores_table(results), cells_table(results),
-          layers_table(results),  ranks_table(results),  failures_table(results),
-          runs_table(results)};
+  return {samples_table(results),  scores_table(results), questions_table(results),
+          cells_table(results),    layers_table(results), ranks_table(results),
+          failures_table(results), runs_table(results)};
 }
 
 }  // namespace kvcomm

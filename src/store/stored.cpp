@@ -6,6 +6,9 @@ Stored::Stored(const Journals& journals) {
   for (const RunJournal& run : journals.runs) {
     for (const SampleRow& row : run.samples) add(row);
     for (const CalibrationRecord& record : run.calibrations) add(record);
+    for (const QuestionRecord& asked : run.questions) {
+      questions_[{asked.dataset, asked.fingerprint, asked.sample}] |= !asked.contexts.empty();
+    }
   }
 }
 
@@ -27,6 +30,12 @@ bool Stored::is_done(const std::string& key, uint32_t sample) const {
 uint32_t Stored::attempts(const std::string& key, uint32_t sample) const {
   const State* state = find(key, sample);
   return state == nullptr ? 0 : state->attempts;
+}
+
+bool Stored::has_question(const std::string& dataset, const std::string& fingerprint,
+                          uint32_t sample, bool with_contexts) const {
+  const auto found = questions_.find({dataset, fingerprint, sample});
+  return found != questions_.end() && (found->second || !with_contexts);
 }
 
 const std::vector<double>* Stored::importance(const std::string& calibration_key) const {

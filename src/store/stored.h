@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <tuple>
 #include <unordered_map>
 #include <vector>
 
@@ -33,6 +34,10 @@ class Stored {
   // twice is tried again by a later run is the caller's to decide.
   uint32_t attempts(const std::string& key, uint32_t sample) const;
 
+  // What was asked is written down already, with its contexts or not.
+  bool has_question(const std::string& dataset, const std::string& fingerprint, uint32_t sample,
+                    bool with_contexts) const;
+
   // [layers], or nullptr where it has not been measured.
   const std::vector<double>* importance(const std::string& calibration_key) const;
 
@@ -45,6 +50,8 @@ class Stored {
 
   std::unordered_map<std::string, std::unordered_map<uint32_t, State>> samples_;
   std::map<std::string, std::vector<double>> importances_;
+  // By data set, fingerprint and sample: whether contexts are there too.
+  std::map<std::tuple<std::string, std::string, uint32_t>, bool> questions_;
 };
 
 }  // namespace kvcomm

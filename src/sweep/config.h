@@ -56,6 +56,7 @@ struct RunConfig {
   double timeout_s = 600;
   std::string date = "2024-07-26";  // the day that chat templates print
   Placement placement = Placement::kPack;
+  bool store_contexts = false;  // in the table /questions
 };
 
 struct PathsConfig {

@@ -40,6 +40,7 @@ void visit_keys(IsTable<RunConfig> auto& run, auto&& visit) {
   visit("timeout_s", run.timeout_s, kAboveZero);
   visit("date", run.date, kAnyNumber);
   visit("placement", run.placement, kAnyNumber);
+  visit("store_contexts", run.store_contexts, kAnyNumber);
 }
 
 void visit_keys(IsTable<PathsConfig> auto& paths, auto&& visit) {

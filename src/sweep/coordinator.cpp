@@ -52,6 +52,7 @@ Exit Coordinator::run(const std::vector<LaneRanks>& lanes, const std::vector<boo
   for (const Cell& cell : plan_.cells) {
     if (ours[cell.pair]) write_cell(cell);
   }
+  write_questions(ours);
   journal_.sync();
   progress_.emplace(work_->rows_left());
   tasks_at_lane_.assign(lanes.size(), 0);
@@ -204,6 +205,31 @@ void Coordinator::lose(const Cell& cell, const std::string& why) {
 
 void Coordinator::write_cell(const Cell& cell) {
   journal_.append(cell_record(plan_, cell, work_->choice(cell)));
+}
+
+// What the cells' samples ask, where no journal of the folder says it yet.
+void Coordinator::write_questions(const std::vector<bool>& ours) {
+  std::vector<int64_t> samples(plan_.datasets.size(), 0);
+  for (const Cell& cell : plan_.cells) {
+    if (ours[cell.pair]) samples[cell.dataset] = std::max(samples[cell.dataset], cell.samples);
+  }
+  const bool with_contexts = plan_.config.run.store_contexts;
+  for (size_t d = 0; d < samples.size(); ++d) {
+    const Dataset& dataset = plan_.datasets[d];
+    const std::string& name = dataset.info.name;
+    for (uint32_t i = 0; i < samples[d]; ++i) {
+      if (stored_.has_question(name, dataset.fingerprint, i, with_contexts)) continue;
+      const Sample& sample = dataset.samples[i];
+      journal_.append(
+          QuestionRecord{.dataset = name,
+                         .fingerprint = dataset.fingerprint,
+                         .sample = i,
+                         .sample_id = sample.id,
+                         .question = sample.question,
+                         .answers = sample.answers,
+                         .contexts = with_contexts ? sample.contexts : std::vector<std::string>{}});
+    }
+  }
 }
 
 void Coordinator::keep_alive(const std::vector<LaneRanks>& lanes) {

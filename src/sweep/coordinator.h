@@ -50,6 +50,7 @@ class Coordinator {
   void store_calibration(Report& report);
   void lose(const Cell& cell, const std::string& why);
   void write_cell(const Cell& cell);
+  void write_questions(const std::vector<bool>& ours);
   void keep_alive(const std::vector<LaneRanks>& lanes);
   void stop_all(const std::vector<LaneRanks>& lanes);
 

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "comm/open_channel.h"
+#include "model/device_watch.h"
 #include "score/score.h"
 #include "store/process.h"
 #include "sweep/coordinator.h"
@@ -107,7 +108,7 @@ void Lane::run() {
     if (incoming_ != nullptr) incoming_->forget_samples();
   }
   busy_.idle_s = life.elapsed_s() - busy_.load_s - busy_.calibration_s - busy_.sender_prefill_s -
-                 busy_.wire_s - busy_.receiver_prefill_s - busy_.decode_s;
+                 busy_.wire_s - busy_.wait_s - busy_.receiver_prefill_s - busy_.decode_s;
   report({.kind = Report::Kind::kRank, .rank = last_words()});
 }
 
@@ -136,7 +137,7 @@ void Lane::prepare(const Task& task) {
 }
 
 void Lane::load_pair(size_t index) {
-  const Stopwatch watch;
+  const DeviceWatch watch(place_.device);
   const PairConfig& pair = config_.pairs.at(index);
   const std::string sender = model_folder(config_, pair.sender).string();
   const std::string receiver = model_folder(config_, pair.receiver).string();
@@ -254,6 +255,7 @@ void Lane::send_part(const Method& method, Batch& batch) {
   const Stopwatch watch;
   const uint64_t messages = outgoing_->messages();
   const Work before = batch.ran();
+  const Seconds waited_before_s = outgoing_->waited_s();
   try {
     method.send(batch, *outgoing_);
   } catch (const std::exception& error) {
@@ -270,11 +272,17 @@ void Lane::send_part(const Method& method, Batch& batch) {
       outgoing_->abandon(reason_of(error));
     }
   }
-  const Seconds prefill_s = batch.ran().prefill_s - before.prefill_s;
-  const Seconds decode_s = batch.ran().decode_s - before.decode_s;
-  busy_.sender_prefill_s += prefill_s;
-  busy_.decode_s += decode_s;
-  busy_.wire_s += std::max(0.0, watch.elapsed_s() - prefill_s - decode_s);
+  const Work ran{batch.ran().prefill_s - before.prefill_s, batch.ran().decode_s - before.decode_s};
+  busy_.sender_prefill_s += ran.prefill_s;
+  busy_.decode_s += ran.decode_s;
+  count_wire(watch.elapsed_s(), ran, outgoing_->waited_s() - waited_before_s);
+}
+
+// Of an exchange's seconds: what is neither the model's work nor waiting for the peer's is the
+// wire's.
+void Lane::count_wire(Seconds all_s, const Work& model, Seconds wait_s) {
+  busy_.wait_s += wait_s;
+  busy_.wire_s += std::max(0.0, all_s - model.prefill_s - model.decode_s - wait_s);
 }
 
 // ---- the answering end's part
@@ -366,12 +374,13 @@ void Lane::answer_part(const Task& task, const TaskCell& cell, const Method& met
   const uint64_t messages = incoming_ == nullptr ? 0 : incoming_->messages();
   const Work before = batch.ran();
   const bool waits = !method.script().empty();
+  const Seconds waited_before_s = incoming_ == nullptr ? 0 : incoming_->waited_s();
   try {
     const Stopwatch watch;
     std::vector<Request> requests = method.receive(batch, wires());
     const Work first{batch.ran().prefill_s - before.prefill_s,
                      batch.ran().decode_s - before.decode_s};
-    if (waits) busy_.wire_s += std::max(0.0, watch.elapsed_s() - first.prefill_s - first.decode_s);
+    if (waits) count_wire(watch.elapsed_s(), first, incoming_->waited_s() - waited_before_s);
     out.rows = rows_of(cell, method, batch);
     for (size_t i = 0; i < batch.arrivals.size(); ++i) {
       if (!batch.arrivals[i].failure.empty())
@@ -398,7 +407,7 @@ void Lane::answer_part(const Task& task, const TaskCell& cell, const Method& met
 // ---- calibration
 
 void Lane::calibrate(const Task& task) {
-  const Stopwatch watch;
+  const DeviceWatch watch(place_.device);
   const RankRecord before = busy_;  // all of this counts as calibration, not by phase
   std::vector<int> all(static_cast<size_t>(model_layers()));
   std::iota(all.begin(), all.end(), 0);

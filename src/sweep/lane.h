@@ -60,6 +60,7 @@ class Lane {
                                  const Batch& batch) const;
   void fill_answers(std::vector<SampleRow>& rows, std::vector<Request> requests,
                     const TaskCell& cell, Batch& batch);
+  void count_wire(Seconds all_s, const Work& model, Seconds wait_s);
   void decline(const Method& method, const Batch& batch, const std::string& reason);
   Setting setting(const Agent& agent) const;
   int64_t model_layers() const;

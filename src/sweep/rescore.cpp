@@ -12,6 +12,7 @@
 #include "base/hash.h"
 #include "store/h5.h"
 #include "store/results.h"
+#include "store/results_file.h"
 #include "sweep/keys.h"
 #include "sweep/plan.h"
 #include "sweep/provenance.h"
@@ -22,38 +23,6 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
 namespace {
-
-Table& table(H5Content& content, const std::string& name) {
-  const auto found = std::ranges::find(content.tables, name, &Table::name);
-  if (found != content.tables.end()) return *found;
-  fail(Exit::kUsage, "The file has no table '{}': it is no results.h5 of this program.", name);
-}
-
-// A column's values, [rows].
-template <typename Value>
-std::vector<Value>& column(Table& table, const std::string& name) {
-  const auto found = std::ranges::find(table.columns, name, &Column::name);
-  if (found != table.columns.end()) {
-    if (auto* values = std::get_if<std::vector<Value>>(&found->values)) return *values;
-  }
-  fail(Exit::kUsage, "The table '{}' has no column '{}' of the type that this program writes.",
-       table.name, name);
-}
-
-std::string attribute(const H5Content& content, const std::string& name) {
-  for (const auto& [key, text] : content.attributes) {
-    if (key == name) return text;
-  }
-  return "";
-}
-
-H5Content read_results(const fs::path& path) {
-  H5Content content = read_h5(path);
-  if (attribute(content, "schema") != kResultsSchema) {
-    fail(Exit::kUsage, "'{}' is an HDF5 file, but no results.h5 of this program.", path.string());
-  }
-  return content;
-}
 
 // Where the newest run that had them found its data sets, or below `data` the files of the same
 // names.
@@ -286,12 +255,6 @@ void set_metric(Cells& cells, size_t cell, const RescoreOptions& options) {
   cells.key[cell] = hash128_hex(cells.key_json[cell]);
 }
 
-// The results.h5 in it where a folder is given.
-fs::path results_file(const fs::path& given) {
-  std::error_code error;
-  return fs::is_directory(given, error) ? given / "results.h5" : given;
-}
-
 void check_output(const RescoreOptions& options) {
   std::error_code error;
   if (fs::equivalent(options.input, options.output, error)) {
@@ -304,7 +267,7 @@ void check_output(const RescoreOptions& options) {
 }  // namespace
 
 std::vector<RescoredCell> rescore(RescoreOptions options) {
-  options.input = results_file(options.input);
+  options.input = results_path(options.input);
   check_output(options);
   H5Content content = read_results(options.input);
   Cells cells(table(content, "cells"));

@@ -16,6 +16,7 @@
 #include "score/score.h"
 #include "store/locks.h"
 #include "store/process.h"
+#include "store/results_file.h"
 #include "sweep/coordinator.h"
 #include "sweep/lane.h"
 #include "sweep/provenance.h"
@@ -330,12 +331,13 @@ Exit coordinate(Office& office, Communicator& tasks, const Layout& layout,
 
 }  // namespace
 
-Results merge_and_log(const std::filesystem::path& output) {
-  Results results = merge(output);
+Results merge_and_log(const std::filesystem::path& output, Keys keys) {
+  Results results = merge(output, keys);
   for (const JournalFault& fault : results.journals.faults) spdlog::warn("{}", describe(fault));
-  if (results.other_rows > 0) {
-    spdlog::info("{} rows of {} earlier keys stay in the journals and are not in results.h5.",
-                 results.other_rows, results.other_keys);
+  for (const std::string& line : left_out_text(results)) spdlog::info("{}", line);
+  if (keys == Keys::kNewest && !results.left_out.empty()) {
+    spdlog::info("'kvcomm merge --all {}' writes them beside the others, into all.h5.",
+                 output.string());
   }
   return results;
 }

@@ -18,7 +18,7 @@ namespace kvcomm {
 std::string device_kind(const RunConfig& run);
 
 // merge(), with what it left out written to the log.
-Results merge_and_log(const std::filesystem::path& output);
+Results merge_and_log(const std::filesystem::path& output, Keys keys = Keys::kNewest);
 
 // Runs the sweep over all ranks of `world`; every rank returns the same code. On rank 0, `finished`
 // is called with the merged results. configure is called on every rank and may throw: the first

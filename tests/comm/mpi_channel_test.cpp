@@ -165,6 +165,59 @@ TEST_F(OverMpi, SendTimeIsSplitAtTheEndOfThePrefill) {
   }
 }
 
+TEST_F(OverMpi, WaitingForThePeersWorkIsNoTimeOfTheWire) {
+  MpiChannel wire(lane_, peer(), options());
+  const Header header = kv_header({0, 1}, at::kFloat);
+  const auto work = [] { std::this_thread::sleep_for(std::chrono::milliseconds(100)); };
+  const Stopwatch all;
+  if (sender()) {
+    work();  // as a debate's sender, before it offers
+    wire.offer(header);
+    work();  // as a prefill
+    for (size_t i = 0; i < 4; ++i) wire.put(content(header, i));
+    wire.close({.prefill_s = 0.1, .work_ended_at_s = now_s()});
+    EXPECT_LT(wire.waited_s(), 0.1);  // the receiver was ready long before
+    wire.offer(header);               // now the receiver works
+    for (size_t i = 0; i < 4; ++i) wire.put(content(header, i));
+    wire.close({.work_ended_at_s = now_s()});
+    EXPECT_GE(wire.waited_s(), 0.09);
+  } else {
+    receive_message(wire, header);
+    EXPECT_GE(wire.waited_s(), 0.19);
+    const Seconds before_s = wire.waited_s();
+    work();
+    receive_message(wire, header);
+    EXPECT_LT(wire.waited_s() - before_s, 0.09);
+  }
+  EXPECT_LE(wire.waited_s(), all.elapsed_s());
+}
+
+// Of the receiver's last wait in a message, what the sender's sends took after its work is the
+// wire's.
+TEST_F(OverMpi, WhileThePayloadMovesTheReceiverDoesNotWaitForWork) {
+  MpiChannel wire(lane_, peer(), options());
+  const Header header = kv_header({0, 1}, at::kFloat);
+  if (sender()) {
+    wire.offer(header);
+    wire.put(content(header, 0));
+    wire.put(content(header, 1));
+    lane_.receive(1, 50, soon());  // the receiver's answer is on its way
+    for (size_t i = 2; i < 4; ++i) wire.put(content(header, i));
+    const Seconds work_ended_at_s = now_s();
+    std::this_thread::sleep_for(std::chrono::milliseconds(150));  // as a slow wire
+    wire.close({.work_ended_at_s = work_ended_at_s});
+  } else {
+    wire.accept(expectation(header));
+    const Seconds before_s = wire.waited_s();
+    wire.take_all();
+    lane_.send("ready", 0, 50, soon());
+    const Stopwatch closing;
+    const Delivery delivery = wire.close_received();
+    ASSERT_GE(delivery.wire.exposed_s, 0.14);
+    EXPECT_LE(wire.waited_s() - before_s, closing.elapsed_s() - delivery.wire.exposed_s + 1e-3);
+  }
+}
+
 TEST_F(OverMpi, ARefusalReachesTheSenderAndTheNextMessageComes) {
   MpiChannel wire(lane_, peer(), options());
   if (sender()) {

@@ -1,12 +1,14 @@
 """results.h5, as the program writes it, in the hands of Python users.
 
-Run by ctest as: results_test.py <store_example> <analysis folder>
+Run by ctest as: results_test.py <store_example> <analysis folder> <kvcomm>
 """
 
 import csv
+import dataclasses
 import io
 import json
 import math
+import re
 import subprocess
 import sys
 import tempfile
@@ -17,13 +19,14 @@ import h5py
 import numpy as np
 import pandas as pd
 
-EXAMPLE, ANALYSIS = sys.argv[1:3]
+EXAMPLE, ANALYSIS, PROGRAM = sys.argv[1:4]
 sys.path.insert(0, ANALYSIS)
 from kvcomm_results import read, summarise  # noqa: E402
 
-TABLES = ["cells", "failures", "layers", "ranks", "runs", "samples", "scores"]
+TABLES = ["cells", "failures", "layers", "questions", "ranks", "runs", "samples", "scores"]
 KINDS = {"sample": "uint32", "score": "float64", "failed": "uint8", "payload_bytes": "uint64",
          "context_tokens": "uint64", "layers_sent": "uint64", "decode_s": "float64"}
+LONG = {"answer", "answers", "question", "context"}  # texts of variable length
 
 
 def table_py(*arguments):
@@ -43,7 +46,7 @@ class WithExample(unittest.TestCase):
 
 class PlainH5py(WithExample):
     def test_each_table_is_a_data_frame(self):
-        for path, rows in ((self.path, [5, 1, 16, 2, 1, 20, 0]), (self.empty, [0, 0, 0, 0, 1, 0, 0])):
+        for path, rows in ((self.path, [5, 1, 16, 4, 2, 1, 20, 0]), (self.empty, [0, 0, 0, 0, 0, 1, 0, 0])):
             with h5py.File(path) as f:
                 self.assertEqual(sorted(f), TABLES)
                 frames = [pd.DataFrame(f[name][:]) for name in TABLES]
@@ -61,7 +64,7 @@ class PlainH5py(WithExample):
                     text = h5py.check_string_dtype(f[table].dtype[name])
                     if text:
                         self.assertEqual(text.encoding, "utf-8")
-                        self.assertEqual(text.length is None, name == "answer", f"{table}.{name}")
+                        self.assertEqual(text.length is None, name in LONG, f"{table}.{name}")
 
     def test_unicode_is_whole(self):
         with h5py.File(self.path) as f:
@@ -136,17 +139,71 @@ class Analysis(WithExample):
         with self.assertRaisesRegex(ValueError, "not a results file of kvcomm"):
             read(other)
 
-    def test_seeds_have_a_mean_row_with_the_error_over_samples(self):
+    def test_files_of_older_versions_are_read(self):
+        older = Path(self.folder.name) / "older.h5"
+        with h5py.File(self.path) as f, h5py.File(older, "w") as g:
+            g.attrs.update(f.attrs)
+            for name in TABLES:
+                if name == "questions":
+                    continue
+                rows = f[name][:]
+                kept = [column for column in rows.dtype.names if column != "variant"]
+                table = g.create_dataset(name, data=rows[kept].astype([(c, f[name].dtype[c]) for c in kept]))
+                for attribute in ("units", "long_name"):
+                    of = dict(zip(rows.dtype.names, f[name].attrs[attribute]))
+                    table.attrs[attribute] = [of[column] for column in kept]
+        self.assertEqual(len(read(older).questions), 0)
+        self.assertTrue(summarise(read(older)).equals(summarise(read(self.path))))
+
+    def test_questions_join_the_samples(self):
+        results = read(self.path)
+        joined = results.samples.merge(results.questions, on=["dataset", "sample"])
+        self.assertEqual(len(joined), len(results.samples))
+        self.assertEqual(joined.question[0], "Wo liegt Zürich 0?")
+        self.assertEqual(json.loads(joined.answers[0]), ["Schweiz", 'die "Schweiz"'])
+
+    def test_parameters_are_columns(self):
+        cells = read(self.path).cells
+        self.assertEqual(cells.seed.tolist(), [-1, -1, 0, 1, 2])
+        self.assertEqual(cells.ratio.tolist()[1:], [0.5] * 4)
+        self.assertEqual(cells.alpha[1], 0.25)
+        self.assertEqual(json.loads(cells.parameters[1])["sigma"], 10)
+        self.assertTrue(cells.alpha.isna()[0])
+
+    def test_seeds_have_a_mean_row_with_the_error_over_draws(self):
         table = summarise(read(self.path))
         self.assertEqual(table.method.tolist(),
                          ["baseline", "kvcomm(ratio=0.5)", "random(ratio=0.5, seed=0)",
                           "random(ratio=0.5, seed=1)", "random(ratio=0.5, seed=2)",
-                          "random(ratio=0.5), mean of 3 seeds"])
+                          "random(ratio=0.5), mean of 3 draws, std err over them"])
         mean = table.iloc[-1]
-        by_sample = [2 / 3, 1 / 3, 0, 0]  # seed s answers the first s samples
-        self.assertAlmostEqual(mean.score, np.mean(by_sample))
-        self.assertAlmostEqual(mean.standard_error, np.std(by_sample, ddof=1) / 2)
-        self.assertEqual((mean.n, mean.payload_bytes, mean.calibration_bytes), (4, 1200, 1200))
+        scores = [0, 1 / 4, 2 / 4]  # seed s answers the first s samples
+        self.assertAlmostEqual(mean.score, np.mean(scores))
+        self.assertAlmostEqual(mean.standard_error, np.std(scores, ddof=1) / math.sqrt(3))
+        self.assertEqual((mean.n, mean.draws, mean.payload_bytes, mean.calibration_bytes), (4, 3, 1200, 1200))
+
+    def test_the_program_prints_the_same_mean(self):
+        printed = subprocess.run([PROGRAM, "merge", self.path.parent], capture_output=True, text=True, check=True).stdout
+        mean = summarise(read(self.path)).iloc[-1]
+        line = next(line for line in printed.splitlines() if line.startswith(mean.method))
+        self.assertEqual(re.split("  +", line)[1:],
+                         [f"{mean.score:.3f}", f"{mean.standard_error:.3f}", "4", "0", "300 B"])
+
+    def test_draws_are_averaged_only_where_nothing_but_the_seed_differs(self):
+        results = read(self.path)
+
+        def means(**changed):
+            cells = results.cells.copy()
+            for column, value in changed.items():
+                cells.loc[4, column] = value
+            table = summarise(dataclasses.replace(results, cells=cells))
+            return table[table.draws > 1].draws.tolist()
+
+        self.assertEqual(means(), [3])
+        self.assertEqual(means(n=3), [2])
+        self.assertEqual(means(variant="dtype=bfloat16"), [2])
+        self.assertEqual(means(fidelity="release"), [2])
+        self.assertEqual(means(key_json=results.cells.key_json[4].replace("float32", "bfloat16")), [2])
 
     def test_cells_keep_their_own_numbers(self):
         table = summarise(read(self.path)).set_index("method")

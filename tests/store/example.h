@@ -23,9 +23,13 @@ inline RunRecord example_run(const std::string& run_id) {
           .fingerprints = {{"a/b", "00ff"}}};
 }
 
-inline CellRecord example_cell(const std::string& key, const std::string& method) {
+// Of the data of fingerprint "f00d"; parameters is JSON.
+inline CellRecord example_cell(const std::string& key, const std::string& method,
+                               const std::string& parameters = "{}") {
   return {.key = key,
-          .key_json = R"({"method":")" + key + "\"}",
+          .key_json = R"({"dataset":{"fingerprint":"f00d","name":"Länder"},"dtype":"float32",)"
+                      R"("method":")" +
+                      method.substr(0, method.find('(')) + R"(","parameters":)" + parameters + "}",
           .pair = "smol",
           .dataset = "Länder",
           .method = method,
@@ -37,8 +41,9 @@ inline CellRecord example_cell(const std::string& key, const std::string& method
 }
 
 // Two of four layers, kept by calibration "cal".
-inline CellRecord example_kv_cell(const std::string& key, const std::string& method) {
-  CellRecord cell = example_cell(key, method);
+inline CellRecord example_kv_cell(const std::string& key, const std::string& method,
+                                  const std::string& parameters = "{}") {
+  CellRecord cell = example_cell(key, method, parameters);
   cell.calibration_key = "cal";
   for (int32_t layer = 0; layer < 4; ++layer) {
     const bool selected = layer == 1 || layer == 2;
@@ -71,6 +76,15 @@ inline SampleRow example_kv_row(const std::string& key, uint32_t sample, double 
   row.layer_bytes = {0, 100, 200, 0};
   row.payload_bytes = row.kv_bytes = 300;
   return row;
+}
+
+inline QuestionRecord example_question(uint32_t sample) {
+  return {.dataset = "Länder",
+          .fingerprint = "f00d",
+          .sample = sample,
+          .sample_id = "länder.jsonl:" + std::to_string(sample + 1),
+          .question = "Wo liegt Zürich " + std::to_string(sample) + "?",
+          .answers = {"Schweiz", "die \"Schweiz\""}};
 }
 
 inline SampleRow failed(SampleRow row) {

@@ -11,19 +11,23 @@ namespace {
 using namespace kvcomm;
 using namespace kvcomm::testing;
 
+const char* const kParameters = R"({"alpha":0.25,"layers":null,"mu":0.5,"ratio":0.5,"sigma":10.0})";
+
 void write_example(const std::filesystem::path& output) {
   Journal journal(output, example_run("20261123T045549.000Z-host-1"));
   journal.append(example_cell("b", "baseline"));
-  journal.append(example_kv_cell("k", "kvcomm(ratio=0.5)"));
+  journal.append(example_kv_cell("k", "kvcomm(ratio=0.5)", kParameters));
   for (int seed = 0; seed < 3; ++seed) {
     const std::string key = "r" + std::to_string(seed);
     const std::string method = "random(ratio=0.5, seed=" + std::to_string(seed) + ")";
-    journal.append(example_kv_cell(key, method));
+    journal.append(
+        example_kv_cell(key, method, R"({"ratio":0.5,"seed":)" + std::to_string(seed) + "}"));
     for (uint32_t sample = 0; sample < 4; ++sample) {
       journal.append(example_kv_row(key, sample, sample < static_cast<uint32_t>(seed) ? 1 : 0));
     }
   }
   for (uint32_t sample = 0; sample < 4; ++sample) {
+    journal.append(example_question(sample));
     journal.append(example_row("b", sample, sample == 3 ? 1 : 0));
     const SampleRow row = example_kv_row("k", sample, 1);
     journal.append(sample == 2 ? failed(row) : row);

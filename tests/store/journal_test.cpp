@@ -199,6 +199,23 @@ TEST(BrokenLines, ForeignLinesAndEmptyFilesAreSkippedAndReported) {
       << describe(journals.faults[2]);
 }
 
+TEST(BrokenLines, ManyLinesOfALaterVersionAreOneFault) {
+  const TemporaryFolder folder;
+  const fs::path path = write_journal(folder.path(), "run", 2);
+  std::ofstream out(path, std::ios::app);
+  for (int i = 0; i < 300; ++i) {
+    const std::string line = fmt::format(R"({{"t":"later","place":{})", i);
+    out << line << ",\"xxh3\":\"" << hash64_hex(line) << "\"}\n";
+  }
+  out.close();
+  const Journals journals = read_journals(folder.path());
+  EXPECT_EQ(journals.runs.at(0).samples.size(), 2u);
+  ASSERT_EQ(journals.faults.size(), 1u);
+  EXPECT_NE(describe(journals.faults[0]).find("run.jsonl:4 and 299 more of its lines are skipped"),
+            std::string::npos)
+      << describe(journals.faults[0]);
+}
+
 TEST(BrokenLines, NoFolderMeansNoJournals) {
   const TemporaryFolder folder;
   EXPECT_TRUE(read_journals(folder.path() / "nowhere").runs.empty());
@@ -289,6 +306,24 @@ TEST(StoredTest, KnowsWhatIsDoneOverAllRuns) {
   EXPECT_EQ(*stored.importance("c"),
             (std::vector<double>{1, 2}));  // computed once, kept ever after
   EXPECT_EQ(stored.importance("other"), nullptr);
+}
+
+TEST(StoredTest, KnowsWhichQuestionsAreWritten) {
+  const TemporaryFolder folder;
+  {
+    Journal journal(folder.path(), example_run("run1"));
+    journal.append(example_question(0));
+    QuestionRecord with_context = example_question(1);
+    with_context.contexts = {"Zürich liegt am See."};
+    journal.append(with_context);
+    journal.append(example_question(1));
+  }
+  const Stored stored(read_journals(folder.path()));
+  EXPECT_TRUE(stored.has_question("Länder", "f00d", 0, false));
+  EXPECT_FALSE(stored.has_question("Länder", "f00d", 0, true));
+  EXPECT_TRUE(stored.has_question("Länder", "f00d", 1, true));
+  EXPECT_FALSE(stored.has_question("Länder", "f00d", 2, false));
+  EXPECT_FALSE(stored.has_question("Länder", "beef", 0, false));
 }
 
 }  // namespace

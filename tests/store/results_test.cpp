@@ -11,6 +11,7 @@
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -123,7 +124,7 @@ TEST(ResultsTest, ASuccessOutdoesAFailureAndIsNeverUndone) {
   EXPECT_EQ(cell.n_failed, 1u);
 }
 
-TEST(ResultsTest, TheKeyThatRanLastIsShownAndOthersAreCounted) {
+TEST(ResultsTest, TheKeyThatRanLastIsShownAndOthersAreLeftOut) {
   const TemporaryFolder folder;
   write_run(folder.path(), "run1", example_cell("old", "m"), example_row("old", 0, 1),
             example_row("old", 1, 1), FailureRecord{.key = "old", .what = "gone"});
@@ -134,12 +135,130 @@ TEST(ResultsTest, TheKeyThatRanLastIsShownAndOthersAreCounted) {
   const Results results = read(folder.path());
   ASSERT_EQ(results.cells.size(), 1u);
   EXPECT_EQ(results.cells[0].cell.key, "new");
-  EXPECT_EQ(results.other_keys, 1u);
-  EXPECT_EQ(results.other_rows, 2u);
+  ASSERT_EQ(results.left_out.size(), 1u);
+  EXPECT_EQ(results.left_out[0].cell->key, "old");
+  EXPECT_EQ(results.left_out[0].rows, 2u);
   const std::vector<Table> tables = tables_of(results);
   EXPECT_EQ(column<std::string>(table(tables, "failures"), "what"),
             (std::vector<std::string>{"shown", "of a calibration"}));
   EXPECT_EQ(column<int32_t>(table(tables, "failures"), "cell"), (std::vector<int32_t>{0, -1}));
+}
+
+// A cell under a key of its own, whose key_json has that dtype and those parameters.
+CellRecord with_key(const std::string& key, const std::string& dtype,
+                    const std::string& parameters) {
+  CellRecord cell = example_cell(key, "kvcomm(ratio=0.5)");
+  cell.dtype = dtype;
+  cell.key_json = R"({"dtype":")" + dtype + R"(","parameters":)" + parameters + "}";
+  return cell;
+}
+
+void write_three_keys(const fs::path& output) {
+  write_run(output, "run1", with_key("old", "float32", R"({"alpha":1.0})"),
+            example_row("old", 0, 1), example_row("old", 1, 1));
+  write_run(output, "run2", with_key("mid", "bfloat16", R"({"alpha":0.25})"),
+            example_row("mid", 0, 1), FailureRecord{.key = "mid", .what = "of the second"});
+  write_run(output, "run3", with_key("new", "bfloat16", R"({"alpha":1.0})"),
+            example_row("new", 0, 0.5));
+}
+
+TEST(ResultsTest, WhatIsLeftOutIsSaidInWords) {
+  const TemporaryFolder folder;
+  write_three_keys(folder.path());
+  write_run(folder.path(), "run4", example_row("lost", 0, 1));
+  EXPECT_EQ(left_out_text(read(folder.path())),
+            (std::vector<std::string>{
+                "4 rows of 3 other keys stay in the journals alone:",
+                "kvcomm(ratio=0.5) on Länder, 1 rows: alpha was 0.25, is 1.0",
+                "kvcomm(ratio=0.5) on Länder, 2 rows: dtype was float32, is bfloat16",
+                "1 rows of a key that no cell has"}));
+  EXPECT_EQ(left_out_text(read(folder.path()), 1).back(), "and 2 more.");
+  EXPECT_TRUE(left_out_text(Results(Journals{})).empty());
+}
+
+TEST(ResultsTest, OfAllKeysEachIsACellOfItsOwn) {
+  const TemporaryFolder folder;
+  write_three_keys(folder.path());
+  const Results results(read_journals(folder.path()), Keys::kAll);
+  EXPECT_TRUE(results.left_out.empty());
+  const std::vector<Table> tables = tables_of(results);
+  const std::vector<std::string> variants{"", "alpha=0.25", "dtype=float32"};
+  EXPECT_EQ(column<std::string>(table(tables, "cells"), "variant"), variants);
+  EXPECT_EQ(column<uint64_t>(table(tables, "cells"), "n"), (std::vector<uint64_t>{1, 1, 2}));
+  EXPECT_EQ(column<std::string>(table(tables, "samples"), "variant"),
+            (std::vector<std::string>{"", "alpha=0.25", "dtype=float32", "dtype=float32"}));
+  EXPECT_EQ(column<int32_t>(table(tables, "samples"), "cell"), (std::vector<int32_t>{0, 1, 2, 2}));
+  EXPECT_EQ(column<std::string>(table(tables, "failures"), "variant"),
+            std::vector<std::string>{"alpha=0.25"});
+  EXPECT_EQ(read(folder.path()).cells.size(), 1u);
+}
+
+TEST(ResultsTest, VariantsThatDifferAlikeAreToldApart) {
+  const TemporaryFolder folder;
+  const auto other = [](const std::string& key, char last) {
+    CellRecord cell = with_key(key, "float32", "{}");
+    cell.key_json = R"({"prompts":{"sender":"a prompt that is too long to be shown )";
+    cell.key_json += last;
+    cell.key_json += "\"}}";
+    return cell;
+  };
+  CellRecord twin = other("twin", 'a');  // another key for equal texts
+  write_run(folder.path(), "run1", other("a", 'a'), example_row("a", 0, 1), other("b", 'b'),
+            example_row("b", 0, 1), twin, example_row("twin", 0, 1));
+  write_run(folder.path(), "run2", other("c", 'c'), example_row("c", 0, 1));
+  const Results results(read_journals(folder.path()), Keys::kAll);
+  std::set<std::string> variants;
+  for (const CellResult& cell : results.cells) variants.insert(cell.variant);
+  ASSERT_EQ(results.cells.size(), 4u);
+  EXPECT_EQ(variants.size(), 4u);
+  EXPECT_TRUE(variants.contains(""));
+  EXPECT_TRUE(results.cells[1].variant.starts_with("prompts.sender=")) << results.cells[1].variant;
+}
+
+TEST(ResultsTest, ParametersAreColumns) {
+  const TemporaryFolder folder;
+  CellRecord kvcomm = example_cell("a", "kvcomm", R"({"alpha":0.25,"layers":null,"ratio":0.5})");
+  CellRecord by_hand =
+      example_cell("b", "kvcomm(layers=[0,3])", R"({"layers":[0,3],"ratio":null})");
+  CellRecord others = example_cell("c", "ac", R"({"k":26,"j":0,"seed":7})");
+  CellRecord older = example_cell("d", "baseline");
+  older.key_json = "torn";
+  write_run(folder.path(), "run", kvcomm, by_hand, others, older);
+  const std::vector<Table> tables = tables_of(read(folder.path()));
+  const Table& cells = table(tables, "cells");
+  EXPECT_EQ(column<std::string>(cells, "parameters"),
+            (std::vector<std::string>{R"({"alpha":0.25,"layers":null,"ratio":0.5})",
+                                      R"({"layers":[0,3],"ratio":null})",
+                                      R"({"j":0,"k":26,"seed":7})", "{}"}));
+  EXPECT_EQ(column<double>(cells, "ratio")[0], 0.5);
+  EXPECT_TRUE(std::isnan(column<double>(cells, "ratio")[1]));
+  EXPECT_EQ(column<double>(cells, "alpha")[0], 0.25);
+  EXPECT_TRUE(std::isnan(column<double>(cells, "mu")[0]));
+  EXPECT_EQ(column<std::string>(cells, "layers"), (std::vector<std::string>{"", "[0,3]", "", ""}));
+  EXPECT_EQ(column<int64_t>(cells, "seed"), (std::vector<int64_t>{-1, -1, 7, -1}));
+  EXPECT_EQ(column<int64_t>(cells, "k"), (std::vector<int64_t>{-1, -1, 26, -1}));
+  EXPECT_EQ(column<int64_t>(cells, "j"), (std::vector<int64_t>{-1, -1, 0, -1}));
+}
+
+TEST(ResultsTest, QuestionsAreThoseOfTheSamplesShown) {
+  const TemporaryFolder folder;
+  QuestionRecord other_data = example_question(0);
+  other_data.fingerprint = "beef";
+  QuestionRecord with_context = example_question(1);
+  with_context.contexts = {"first", "second"};
+  write_run(folder.path(), "run1", example_question(1), example_question(0), example_question(2),
+            other_data, example_cell("a", "a"), example_cell("b", "b"), example_row("b", 0, 1),
+            example_row("a", 1, 1));
+  write_run(folder.path(), "run2", example_question(0), with_context);
+  const std::vector<Table> tables = tables_of(read(folder.path()));
+  const Table& questions = table(tables, "questions");
+  EXPECT_EQ(column<uint32_t>(questions, "sample"), (std::vector<uint32_t>{0, 1}));
+  EXPECT_EQ(column<std::string>(questions, "fingerprint"),
+            (std::vector<std::string>{"f00d", "f00d"}));
+  EXPECT_EQ(column<std::string>(questions, "question")[0], "Wo liegt Zürich 0?");
+  EXPECT_EQ(column<std::string>(questions, "answers")[0], R"(["Schweiz","die \"Schweiz\""])");
+  EXPECT_EQ(column<std::string>(questions, "context"),
+            (std::vector<std::string>{"", "first\nsecond"}));
 }
 
 TEST(ResultsTest, ReturningToAnOlderKeyShowsItsRowsAgain) {
@@ -198,6 +317,16 @@ TEST(MergeTest, IsAPureFunctionOfTheJournals) {
   write_run(folder.path(), "run2", example_kv_row("k", 2, 1));
   EXPECT_EQ(merge(folder.path()).cells.at(0).n(), 3u);
   EXPECT_NE(read_file(folder.path() / "results.h5"), first);
+}
+
+TEST(MergeTest, OfAllKeysTheFileHasAnotherName) {
+  const TemporaryFolder folder;
+  write_three_keys(folder.path());
+  merge(folder.path());
+  const std::string newest = read_file(folder.path() / "results.h5");
+  merge(folder.path(), Keys::kAll);
+  EXPECT_EQ(read_file(folder.path() / "results.h5"), newest);
+  EXPECT_NE(read_file(folder.path() / "all.h5"), newest);
 }
 
 TEST(MergeTest, LeavesOnlyTheWholeFileBehind) {
@@ -288,7 +417,8 @@ TEST(SchemaTest, EveryColumnSaysWhatItIs) {
       EXPECT_FALSE(c.long_name.empty()) << t.name << "." << c.name;
       const bool text = std::holds_alternative<std::vector<std::string>>(c.values);
       EXPECT_EQ(c.units.empty(), text) << t.name << "." << c.name;
-      EXPECT_EQ(c.variable_length, c.name == "answer") << t.name << "." << c.name;
+      const std::set<std::string> long_texts{"answer", "answers", "question", "context"};
+      EXPECT_EQ(c.variable_length, long_texts.contains(c.name)) << t.name << "." << c.name;
     }
   }
 }

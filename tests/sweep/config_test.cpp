@@ -25,6 +25,7 @@ TEST_F(ConfigTest, EveryKeyOfRunAndPathsHasItsDefault) {
   EXPECT_EQ(config.run.timeout_s, 600);
   EXPECT_EQ(config.run.date, "2024-07-26");
   EXPECT_EQ(to_text(config.run.placement), "pack");
+  EXPECT_FALSE(config.run.store_contexts);
   EXPECT_EQ(config.paths.models, "models");
   EXPECT_EQ(config.paths.data, "data");
   EXPECT_EQ(config.paths.prompts, "");
@@ -52,6 +53,7 @@ threads = 4
 timeout_s = 1.5
 date = 2025-02-28
 placement = "spread"
+store_contexts = true
 [paths]
 models = "m"
 data = "d"
@@ -88,6 +90,7 @@ limit = 6
   EXPECT_EQ(config.run.timeout_s, 1.5);
   EXPECT_EQ(config.run.date, "2025-02-28");
   EXPECT_EQ(config.run.placement, Placement::kSpread);
+  EXPECT_TRUE(config.run.store_contexts);
   EXPECT_EQ(config.paths.models, "m");
   EXPECT_EQ(config.paths.data, "d");
   EXPECT_EQ(config.paths.prompts, "p.toml");

@@ -26,7 +26,7 @@ CHECKPOINTS = REPOSITORY / "tests/parity/checkpoints"
 TOKENIZER = REPOSITORY / "tests/text/fixture/tokenizer.json"
 CHAT_TEMPLATE = ("{{ bos_token }}{% for message in messages %}{{ message.role }}: {{ message.content }}\n"
                  "{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}")
-TABLES = ("samples", "scores", "cells", "layers", "ranks", "failures", "runs")
+TABLES = ("samples", "scores", "questions", "cells", "layers", "ranks", "failures", "runs")
 SECONDS = re.compile(r"_s$")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMPI_ALLOW_RUN_AS_ROOT": "1",
                "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}

@@ -1,0 +1,35 @@
+// Seconds of a device's work. What a GPU is asked to do is only queued when the call returns: a
+// clock that is read then says when it was asked, not when it was done.
+#pragma once
+
+#include <c10/core/Device.h>
+#include <c10/core/impl/DeviceGuardImplInterface.h>
+
+#include "base/clock.h"
+
+namespace kvcomm {
+
+// Waits until the device has done what this thread has queued on its current stream; returns at
+// once on the CPU, whose calls are done when they return.
+inline void wait_for_device(c10::Device device) {
+  if (device.is_cpu()) return;
+  const auto* guard = c10::impl::getDeviceGuardImpl(device.type());
+  guard->synchronizeStream(guard->getStream(device));
+}
+
+// Measures the work that is queued between its construction and elapsed_s().
+class DeviceWatch {
+ public:
+  explicit DeviceWatch(c10::Device device) : device_(device) { wait_for_device(device_); }
+
+  Seconds elapsed_s() const {
+    wait_for_device(device_);
+    return watch_.elapsed_s();
+  }
+
+ private:
+  c10::Device device_;
+  Stopwatch watch_;  // starts after the wait
+};
+
+}  // namespace kvcomm
