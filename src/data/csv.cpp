@@ -16,7 +16,7 @@ constexpr int kEnd = std::char_traits<char>::eof();
 }  // namespace
 
 CsvReader::CsvReader(const std::filesystem::path& file)
-    : path_(file), name_(file.filename().string()), in_(file, std::ios::binary) {
+    : path_(file), name_(file.string()), in_(file, std::ios::binary) {
   if (!in_) fail(Exit::kUsage, "Cannot read '{}': {}.", file.string(), std::strerror(errno));
   std::string start(kByteOrderMark.size(), '\0');
   in_.read(start.data(), static_cast<std::streamsize>(start.size()));

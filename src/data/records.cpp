@@ -241,7 +241,7 @@ std::string Record::id(std::string_view name) const {
 // ---- RecordReader
 
 RecordReader::RecordReader(std::filesystem::path file)
-    : path_(std::move(file)), name_(path_.filename().string()) {
+    : path_(std::move(file)), shown_(path_.string()), name_(path_.filename().string()) {
   std::error_code error;
   if (std::filesystem::is_directory(path_, error)) {
     fail(Exit::kUsage, "Cannot read '{}': it is a folder, a file is needed.", path_.string());
@@ -267,6 +267,10 @@ RecordReader::RecordReader(std::filesystem::path file)
   } else if (first != '{' && line.find(',') != std::string::npos) {
     csv_.emplace(path_);
     columns_ = csv_->next()->cells;
+  } else if (first != '{' && line.find_first_of("\t;") != std::string::npos) {
+    fail(Exit::kUsage,
+         "{}:1 has {} between its names; JSON, or CSV with commas, is needed: write the file anew.",
+         name_, line.find('\t') == std::string::npos ? "semicolons" : "tabs");
   }
 }
 
@@ -284,7 +288,7 @@ std::optional<Record> RecordReader::next() {
 std::optional<Record> RecordReader::next_line() {
   std::string line;
   while (std::getline(in_, line)) {
-    const Start start{name_, line_, byte_};
+    const Start start{shown_, line_, byte_};
     ++line_;
     byte_ = 0;
     if (line.find_first_not_of(kJsonSpace) == std::string::npos) continue;
@@ -345,13 +349,13 @@ std::string RecordReader::element_text() {
 std::optional<Record> RecordReader::next_element() {
   if (ended_) return std::nullopt;
   const auto refuse = [&](int found) {
-    fail(Exit::kUsage, "{}:{} is cut off or no JSON: what stands at byte {} of the line {}.", name_,
-         line_, byte_ + 1, found == kEnd ? "is its end" : "does not belong there");
+    fail(Exit::kUsage, "{}:{} is cut off or no JSON: what stands at byte {} of the line {}.",
+         shown_, line_, byte_ + 1, found == kEnd ? "is its end" : "does not belong there");
   };
   std::optional<Record> record;
   const int first = skip_space();
   if (first != ']' || count_ > 0) {
-    const Start start{name_, line_, byte_};
+    const Start start{shown_, line_, byte_};
     const std::string text = element_text();
     if (text.empty()) refuse(first);
     record.emplace(parse(text, start), fmt::format("{}[{}]", name_, count_));
@@ -367,7 +371,8 @@ std::optional<Record> RecordReader::next_element() {
 }
 
 Record read_record(const std::filesystem::path& file, const std::string& name) {
-  return Record(parse(read_file(file), {name, 1}), name);
+  const std::string shown = file.string();
+  return Record(parse(read_file(file), {shown, 1}), name);
 }
 
 }  // namespace kvcomm

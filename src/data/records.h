@@ -68,7 +68,8 @@ class RecordReader {
   std::string element_text();
 
   std::filesystem::path path_;
-  std::string name_;  // the file's, for messages
+  std::string shown_;  // the path, for messages on a broken file
+  std::string name_;   // the file's, for records
   std::ifstream in_;
   std::optional<CsvReader> csv_;
   std::vector<std::string> columns_;  // csv: the names

@@ -11,12 +11,14 @@ constexpr std::string_view kGood =
     R"({"id": "d1", "context": "c", "question": "q", "answers": ["x"]})"
     "\n";
 
-// The sentence that loading this content as a file of the data set ends with.
+// The sentence that loading this content as a file of the data set ends with, without the folder.
 std::string refusal(const std::string& content, const std::string& file = "demo.jsonl",
                     const std::string& dataset = "demo") {
   const testing::TemporaryFolder folder;
   const auto path = testing::write(folder.path(), file, content);
-  return testing::refusal([&] { load_dataset(dataset, path); });
+  const std::string sentence = testing::refusal([&] { load_dataset(dataset, path); });
+  const std::string prefix = folder.path().string() + "/";
+  return sentence.starts_with(prefix) ? sentence.substr(prefix.size()) : sentence;
 }
 
 std::string after_good(const std::string& content) { return refusal(std::string(kGood) + content); }
@@ -89,6 +91,25 @@ TEST(BadFile, WithAValueThatJsonDoesNotHave) {
   for (const char* broken : {R"("C:\inf")", "\"none\t\"", "Nancy", "\"nan"}) {
     EXPECT_NE(with(broken).find("cut off or no JSON"), std::string::npos) << with(broken);
   }
+}
+
+TEST(BadFile, IsNamedWithItsFolder) {
+  const testing::TemporaryFolder folder;
+  for (const auto& [file, dataset] :
+       {std::pair{"demo.jsonl", "demo"}, {"demo.json", "demo"}, {"samsum.csv", "samsum"}}) {
+    const bool csv = std::string_view(file).ends_with("csv");
+    const auto path =
+        testing::write(folder.path(), file, csv ? "id,dialogue,summary\n1,\"a" : "[{");
+    const std::string sentence = testing::refusal([&] { load_dataset(dataset, path); });
+    EXPECT_EQ(sentence.find(path.string() + ":"), 0u) << sentence;
+  }
+}
+
+TEST(BadFile, WithOtherMarksThanCommas) {
+  const std::string cure =
+      " between its names; JSON, or CSV with commas, is needed: write the file anew.";
+  EXPECT_EQ(refusal("id;question\n1;Q\n", "demo.csv"), "demo.csv:1 has semicolons" + cure);
+  EXPECT_EQ(refusal("id\tquestion\n1\tQ; R\n", "demo.tsv"), "demo.tsv:1 has tabs" + cure);
 }
 
 TEST(BadFile, ArrayCutOffOrBroken) {

@@ -246,7 +246,7 @@ TEST(Forms, OfFiftyMegabytesInOneLineAreReadOrRefused) {
   EXPECT_EQ(load(record).contexts[0].size(), text.size());
   EXPECT_EQ(load("[" + record + "]").question, "b");
   EXPECT_EQ(load("dialogue,summary\n\"" + text + "\n\nb\",s").contexts[0].size(), text.size());
-  EXPECT_EQ(refusal([&] { load("[" + text); }).substr(0, 26), "s:1 is cut off or no JSON:");
+  EXPECT_THAT(refusal([&] { load("[" + text); }), HasSubstr("/s:1 is cut off or no JSON:"));
   EXPECT_THAT(refusal([&] { load("dialogue,summary\n\"" + text); }), HasSubstr("s:2 is cut off"));
 }
 
