@@ -76,6 +76,7 @@ function(kvc_ctest name)
   endif()
   add_test(NAME ${name} COMMAND ${ARG_COMMAND})
   set(environment OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMP_NUM_THREADS=1
+      XDG_CACHE_HOME=${CMAKE_BINARY_DIR}/cache
       ASAN_OPTIONS=detect_leaks=0:detect_container_overflow=0 ${ARG_ENVIRONMENT})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} PROCESSORS ${processors}
     SKIP_RETURN_CODE 77 LABELS "${ARG_LABELS}" ENVIRONMENT "${environment}")

@@ -117,7 +117,8 @@ Exit plan_command(const SweepArguments& arguments) {
     print(show_config(config));
     return Exit::kOk;
   }
-  const Plan plan = make_plan(config, device_kind(config.run), Absent::kNamed);
+  const Plan plan = make_plan(config, device_kind(config.run), Absent::kNamed,
+                              arguments.hash ? Hashing::kAll : Hashing::kKnown);
   const Journals journals = read_journals(config.run.output);
   require_same_data(plan, journals);
   const PlanText text = plan_text(plan, Stored(journals));

@@ -137,6 +137,8 @@ int main(int argc, char** argv) {
   plan.add_flag("--strict", arguments.strict,
                 "Leave with the code that `run` would leave with where something is wrong");
   plan.add_flag("--summary", arguments.summary, "Print the last table alone");
+  plan.add_flag("--hash", arguments.hash,
+                "Hash weights that no run has hashed yet, so that what is stored is known");
   plan.footer(
       "Example: kvcomm plan sweep.toml --strict --summary && sbatch slurm/sweep.sbatch sweep.toml");
   CLI::App& merge = *app.add_subcommand("merge", "Write results.h5 anew from a folder's journals");

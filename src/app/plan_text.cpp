@@ -35,7 +35,7 @@ struct Amount {
     if (open) return sum == 0 ? "?" : of_sum + " and more";
     return at_most ? "up to " + of_sum : of_sum;
   }
-  std::string tokens_text() const { return text(std::to_string(sum)); }
+  std::string count_text() const { return text(std::to_string(sum)); }
   std::string bytes_text() const { return text(kvcomm::bytes_text(static_cast<double>(sum))); }
 };
 
@@ -43,8 +43,8 @@ const Amount kUnknown{.open = true};
 
 // What cells do in all.
 struct Sums {
-  int64_t cells = 0, samples = 0, stored = 0;
-  Amount context, prompt, sent, calibration;
+  int64_t cells = 0, samples = 0;
+  Amount stored, context, prompt, sent, calibration;
 
   void operator+=(const Sums& other) {
     cells += other.cells;
@@ -60,13 +60,19 @@ struct Sums {
     return {name,
             std::to_string(cells),
             std::to_string(samples),
-            std::to_string(stored),
-            context.tokens_text(),
-            prompt.tokens_text(),
+            stored.count_text(),
+            context.count_text(),
+            prompt.count_text(),
             sent.bytes_text(),
             calibration.bytes_text()};
   }
 };
+
+// "'a'", "'a' and 2 more".
+std::string names_of(const std::set<std::filesystem::path>& folders) {
+  const std::string first = fmt::format("'{}'", folders.begin()->string());
+  return folders.size() == 1 ? first : fmt::format("{} and {} more", first, folders.size() - 1);
+}
 
 Amount counted(int64_t sum, const CellTokens& tokens) {
   return {.sum = sum, .about = tokens.estimated};
@@ -97,10 +103,7 @@ class PlanWriter {
     const ModelConfig& model = plan_.pairs[cell.pair].receiver_config;
     const WireCost cost = wire_cost(cell.spec, model, element_bytes_, plan_.fidelity);
     const std::optional<CellTokens> tokens = counter_.count(cell);
-    Sums sums{.cells = 1, .samples = cell.samples};
-    for (uint32_t sample = 0; sample < cell.samples; ++sample) {
-      sums.stored += !cell.key.empty() && stored_.is_done(cell.key, sample);
-    }
+    Sums sums{.cells = 1, .samples = cell.samples, .stored = stored_of(cell)};
     sums.context = tokens ? counted(tokens->context, *tokens) : kUnknown;
     sums.prompt = tokens && tokens->prompt ? counted(*tokens->prompt, *tokens) : kUnknown;
     sums.sent = sent_by(cost, tokens, cell.samples);
@@ -114,13 +117,23 @@ class PlanWriter {
             ? fmt::format("{} of {}", layers_sent(cell.spec, model.layers, plan_.fidelity).text(),
                           model.layers)
             : "-";
-    rows_.push_back({cell.spec.label(), std::to_string(cell.samples), std::to_string(sums.stored),
-                     layers, sums.context.tokens_text(),
-                     debates(cell.spec) ? "varies" : sums.prompt.tokens_text(), cost.text(),
+    rows_.push_back({cell.spec.label(), std::to_string(cell.samples), sums.stored.count_text(),
+                     layers, sums.context.count_text(),
+                     debates(cell.spec) ? "varies" : sums.prompt.count_text(), cost.text(),
                      sums.sent.bytes_text()});
     const bool last = &cell == &plan_.cells.back() || (&cell)[1].pair != cell.pair ||
                       (&cell)[1].dataset != cell.dataset;
     if (last) end_table(cell);
+  }
+
+  // Without its key nothing tells a cell's rows from others'.
+  Amount stored_of(const Cell& cell) const {
+    if (cell.key.empty()) return stored_.empty() ? Amount{} : kUnknown;
+    Amount stored;
+    for (uint32_t sample = 0; sample < cell.samples; ++sample) {
+      stored.sum += stored_.is_done(cell.key, sample);
+    }
+    return stored;
   }
 
   // What the first cell to ask for importances sends for them: keys and values of all layers.
@@ -178,6 +191,12 @@ class PlanWriter {
     if (std::ranges::any_of(by_pair_, &Sums::estimated)) {
       text += fmt::format("\n~: without a tokenizer, {} characters of a prompt count as a token.\n",
                           kCharactersPerToken);
+    }
+    if (!plan_.unhashed.empty() && !stored_.empty()) {
+      text += fmt::format(
+          "\nWhat is stored is known by every byte of the weights, and those of {} are not hashed "
+          "yet: `kvcomm plan --hash` does that, as `run` would.\n",
+          names_of(plan_.unhashed));
     }
     if (plan_.absent.empty()) return text;
     text += "\nBefore `kvcomm run`:\n";

@@ -15,10 +15,11 @@ struct PlanText {
   bool some_fail = false;  // samples whose prompts are too long
 };
 
-// For each pair and data set a table with a line a cell: samples, how many of them are stored, the
-// layers sent, and tokens and payload bytes of all samples; then the sums by pair; then what is
-// absent. Tokens come from tokenizer and data, "~" where the tokenizer is absent and "?" where the
-// data are; bytes are the closed form of both, "up to" where answers or importances decide.
+// For each pair and data set a table with a line a cell: samples, how many of them are stored ("?"
+// where there are rows and the cell's key is not known), the layers sent, and tokens and payload
+// bytes of all samples; then the sums by pair; then what is absent. Tokens come from tokenizer and
+// data, "~" where the tokenizer is absent and "?" where the data are; bytes are the closed form of
+// both, "up to" where answers or importances decide.
 PlanText plan_text(const Plan& plan, const Stored& stored);
 
 }  // namespace kvcomm

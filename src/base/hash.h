@@ -17,4 +17,8 @@ std::string hash128_hex(std::string_view bytes);
 // The hash of a whole file's bytes, read piece by piece. Fails (kUsage) if it cannot be read.
 std::string hash_file_hex(const std::filesystem::path& path);
 
+// The same of a large file, at the disk's speed: the hash of the hashes of its pieces of 64 MiB,
+// which are read side by side. Another value than hash_file_hex's.
+std::string hash_large_file_hex(const std::filesystem::path& path);
+
 }  // namespace kvcomm

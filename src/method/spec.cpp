@@ -231,6 +231,10 @@ std::string MethodSpec::label() const {
 
 bool debates(const MethodSpec& spec) { return spec.name == "nld" || spec.name == "cipher"; }
 
+bool hands_over_vectors(const MethodSpec& spec) {
+  return spec.name == "ac" || spec.name == "cipher";
+}
+
 MethodSpec make_method_spec(const MethodKind& kind, const ordered_json& set, int64_t default_seed,
                             const Fidelity& fidelity) {
   MethodSpec spec{.name = kind.name,

@@ -75,6 +75,9 @@ struct MethodSpec {
 // NLD, CIPHER: both ends answer before the receiver does once more.
 bool debates(const MethodSpec& spec);
 
+// AC, CIPHER: activations or vectors of one model are read by the other.
+bool hands_over_vectors(const MethodSpec& spec);
+
 // `set` holds values from parameter_value() about which parameters_complaint() is silent.
 // default_seed is Random's seed where none is set; phase1_tokens and sender_aware are the
 // fidelity's.

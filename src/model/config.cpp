@@ -72,6 +72,7 @@ class Source {
   }
 
   const Json& operator[](const char* key) const { return json_.at(key); }
+  const Json& all() const { return json_; }
   std::string path() const { return path_.string(); }
 
  private:
@@ -79,37 +80,178 @@ class Source {
   Json json_;
 };
 
-// transformers 5 writes base and scaling as one object, `rope_parameters`; earlier ones apart.
-double rope_theta_of(const Source& source) {
-  if (!source.has("rope_parameters")) return source.get<double>("rope_theta");
-  const Json& rope = source["rope_parameters"];
-  if (!rope.is_object() || !rope.contains("rope_theta") || !rope["rope_theta"].is_number()) {
-    fail(Exit::kEnvironment, "'{}': 'rope_parameters' has no number 'rope_theta'.", source.path());
-  }
-  return rope["rope_theta"];
-}
+// ---- rotary positions
 
-std::optional<RopeScaling> rope_scaling_of(const Source& source) {
-  const char* key = source.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
-  if (!source.has(key)) return std::nullopt;
-  const Json& scaling = source[key];
-  if (!scaling.is_object()) {
-    fail(Exit::kEnvironment, "'{}': '{}' is no object: {}.", source.path(), key, scaling.dump());
+// What config.json says of them, which has had several places: `rope_theta` and `rope_scaling`, one
+// object `rope_parameters` since transformers 5, there by the layers' attention where that differs.
+class RopeSource {
+ public:
+  explicit RopeSource(const Source& source) : source_(source) {
+    for (const char* key : {"rope_parameters", "rope_scaling"}) {
+      if (!source.has(key)) continue;
+      const Json& object = source[key];
+      if (!object.is_object()) {
+        fail(Exit::kEnvironment, "'{}': '{}' is no object: {}.", source.path(), key, object.dump());
+      }
+      const bool by_attention = object.contains("full_attention");
+      const std::string name = by_attention ? fmt::format("{}.full_attention", key) : key;
+      objects_.emplace_back(name, by_attention ? object["full_attention"] : object);
+    }
   }
-  const Json type = scaling.value("rope_type", scaling.value("type", Json()));
+
+  // The number of that name, wherever it stands; none: nowhere.
+  std::optional<double> number(const char* key) const {
+    const Json found = value({key}, /*also_outside=*/true);
+    if (found.is_null()) return std::nullopt;
+    if (!found.is_number() || !(found.get<double>() > 0)) {
+      fail(Exit::kEnvironment, "'{}': '{}' is {}; a number above 0 is needed.", source_.path(), key,
+           found.dump());
+    }
+    return found.get<double>();
+  }
+
+  std::string type() const {
+    const Json found = value({"rope_type", "type"}, /*also_outside=*/false);
+    if (found.is_string()) return found;
+    if (found.is_null() && !number("factor")) return "default";
+    fail(Exit::kEnvironment, "'{}': the rotary scaling's 'rope_type' is {}.", source_.path(),
+         found.is_null() ? "missing" : found.dump());
+  }
+
+  std::string path() const { return source_.path(); }
+
+ private:
+  // One value under these names; null: none. Places that disagree cannot be followed.
+  Json value(std::initializer_list<const char*> keys, bool also_outside) const {
+    Json found;
+    std::string found_in;
+    const auto take = [&](const Json& from, const char* key, const std::string& place) {
+      if (!from.is_object() || !from.contains(key) || from[key].is_null()) return;
+      if (!found.is_null() && found != from[key]) {
+        fail(Exit::kEnvironment,
+             "'{}': '{}' is {}, and '{}' is {}: leave the one in that the model was trained with.",
+             source_.path(), found_in, found.dump(), place, from[key].dump());
+      }
+      found = from[key];
+      found_in = place;
+    };
+    for (const char* key : keys) {
+      if (also_outside) take(source_.all(), key, key);
+      for (const auto& [name, object] : objects_) take(object, key, name + "." + key);
+    }
+    return found;
+  }
+
+  const Source& source_;
+  std::vector<std::pair<std::string, Json>> objects_;
+};
+
+std::optional<RopeScaling> rope_scaling_of(const RopeSource& rope) {
+  const std::string type = rope.type();
   if (type == "default") return std::nullopt;
   if (type != "llama3") {
-    fail(Exit::kEnvironment, "'{}': rope type {} is not supported (none, 'default' or 'llama3').",
-         source.path(), type.dump());
+    fail(Exit::kEnvironment, "'{}': rope type '{}' is not supported (none, 'default' or 'llama3').",
+         rope.path(), type);
   }
-  try {
-    return RopeScaling{.factor = scaling.at("factor"),
-                       .low_freq_factor = scaling.at("low_freq_factor"),
-                       .high_freq_factor = scaling.at("high_freq_factor"),
-                       .original_max_positions = scaling.at("original_max_position_embeddings")};
-  } catch (const Json::exception& broken) {
-    fail(Exit::kEnvironment, "'{}': '{}' is incomplete: {}.", source.path(), key, broken.what());
+  const auto need = [&](const char* key) {
+    const std::optional<double> number = rope.number(key);
+    if (number) return *number;
+    fail(Exit::kEnvironment, "'{}': the rotary scaling 'llama3' is incomplete: '{}' is missing.",
+         rope.path(), key);
+  };
+  const RopeScaling scaling{.factor = need("factor"),
+                            .low_freq_factor = need("low_freq_factor"),
+                            .high_freq_factor = need("high_freq_factor"),
+                            .original_max_positions = need("original_max_position_embeddings")};
+  if (scaling.low_freq_factor < scaling.high_freq_factor) return scaling;
+  fail(Exit::kEnvironment, "'{}': 'low_freq_factor' is {} and 'high_freq_factor' {}, no more.",
+       rope.path(), scaling.low_freq_factor, scaling.high_freq_factor);
+}
+
+void read_rope(const Source& source, ModelConfig& config) {
+  constexpr double kUsualTheta = 10000;  // transformers' own where the file names none
+  const RopeSource rope(source);
+  config.rope_theta = rope.number("rope_theta").value_or(kUsualTheta);
+  config.rope_scaling = rope_scaling_of(rope);
+  if (const double share = rope.number("partial_rotary_factor").value_or(1); share != 1) {
+    fail(Exit::kEnvironment,
+         "'{}': 'partial_rotary_factor' is {}, and kvcomm's decoder supports only 1.",
+         source.path(), share);
   }
+}
+
+// ---- what is refused by name
+
+// Weights whose values are not those of the tensors in the file.
+void refuse_quantised(const Source& source, const fs::path& folder) {
+  constexpr const char* kCure =
+      "This program reads weights as they were trained (BF16, F16, F32): take the model that this "
+      "one was made from.";
+  for (const char* key : {"quantization_config", "compression_config"}) {
+    if (!source.has(key)) continue;
+    const Json& settings = source[key];
+    const auto set = [&](const char* flag) {
+      return settings.is_object() && settings.contains(flag) && settings[flag] == true;
+    };
+    const bool named = settings.is_object() && settings.contains("quant_method");
+    const std::string method = named ? settings["quant_method"].dump()
+                               : set("load_in_4bit") || set("load_in_8bit")
+                                   ? "\"bitsandbytes\""
+                                   : "a method that it does not name";
+    fail(Exit::kEnvironment, "'{}': by '{}' the weights are quantised by {}. {}", source.path(),
+         key, method, kCure);
+  }
+  for (const auto& [file, maker] :
+       {std::pair{"quantize_config.json", "GPTQ"}, std::pair{"quant_config.json", "AWQ"}}) {
+    if (!is_there(folder / file)) continue;
+    fail(Exit::kEnvironment, "'{}' says that the weights are quantised by {}. {}",
+         (folder / file).string(), maker, kCure);
+  }
+}
+
+void refuse_adapter(const fs::path& folder) {
+  const fs::path file = folder / "adapter_config.json";
+  if (!is_there(file)) return;
+  const Json config = read_json(file);
+  const Json base = config.is_object() ? config.value("base_model_name_or_path", Json()) : Json();
+  fail(Exit::kEnvironment,
+       "'{}' is an adapter of {}, which transformers would add to that model: merge the two (in "
+       "Python, peft's `merge_and_unload()`, then `save_pretrained`), or take the file away if it "
+       "does not belong there.",
+       file.string(), base.is_string() ? base.dump() : "a model that it does not name");
+}
+
+// transformers goes by model_type alone, and its exports by both.
+std::string architecture_of(const Source& source) {
+  const auto names = source.get_or<std::vector<std::string>>("architectures", {});
+  const auto type = source.get_or<std::string>("model_type", "");
+  const std::string named = names.empty() ? "" : names.front();
+  for (const auto& [known, prefix] : {std::pair{"llama", "Llama"}, std::pair{"qwen2", "Qwen2"}}) {
+    const std::string decoder = fmt::format("{}ForCausalLM", prefix);
+    const bool by_name = named == decoder || named == fmt::format("{}Model", prefix);
+    const bool by_type = type == known;
+    if (by_name ? by_type || type.empty() : by_type && named.empty()) return decoder;
+  }
+  fail(
+      Exit::kEnvironment,
+      "'{}': architecture '{}' with model_type '{}' is not supported (LlamaForCausalLM with llama, "
+      "Qwen2ForCausalLM with qwen2).",
+      source.path(), named, type);
+}
+
+// Qwen2's layers from max_window_layers on see a window only, where that is switched on.
+void refuse_windows(const Source& source, int64_t layers) {
+  const auto types = source.get_or<std::vector<std::string>>("layer_types", {});
+  for (const std::string& type : types) {
+    if (type == "full_attention") continue;
+    fail(Exit::kEnvironment,
+         "'{}': 'layer_types' holds '{}', and kvcomm's decoder supports only "
+         "'full_attention'.",
+         source.path(), type);
+  }
+  constexpr int64_t kUsualFirst = 28;  // transformers' own
+  const int64_t first = source.get_or<Whole<int64_t>>("max_window_layers", {kUsualFirst});
+  if (types.empty() && first < layers) source.require<bool>("use_sliding_window", false, false);
 }
 
 std::vector<int64_t> eos_of(const Source& source) {
@@ -127,24 +269,19 @@ ModelConfig load_model_config(const fs::path& folder) {
          "There is no model folder '{}': put the Hugging Face folder there, or set paths.models.",
          folder.string());
   }
-  if (!fs::exists(folder / "config.json")) {
+  refuse_adapter(folder);
+  if (!is_there(folder / "config.json")) {
     fail(Exit::kEnvironment,
          "The model folder '{}' has no config.json: put the whole Hugging Face folder there.",
          folder.string());
   }
   const Source source(folder / "config.json");
+  refuse_quantised(source, folder);
   ModelConfig config;
-  const auto architectures = source.get<std::vector<std::string>>("architectures");
-  config.architecture = architectures.empty() ? "" : architectures.front();
+  config.architecture = architecture_of(source);
   const bool qwen2 = config.architecture == "Qwen2ForCausalLM";
-  if (!qwen2 && config.architecture != "LlamaForCausalLM") {
-    fail(Exit::kEnvironment,
-         "'{}': architecture '{}' is not supported (LlamaForCausalLM, Qwen2ForCausalLM).",
-         source.path(), config.architecture);
-  }
   source.require<std::string>("hidden_act", "silu", "silu");
   source.require<bool>("mlp_bias", false, false);
-  source.require<bool>("use_sliding_window", false, false);
   if (!qwen2) source.require<bool>("attention_bias", false, false);
 
   config.layers = source.count("num_hidden_layers", 4096);
@@ -154,9 +291,9 @@ ModelConfig load_model_config(const fs::path& folder) {
   config.head_dim = source.count_or("head_dim", config.hidden / config.heads);
   config.intermediate = source.count("intermediate_size");
   config.vocab = source.count("vocab_size");
-  config.rms_norm_eps = source.get<double>("rms_norm_eps");
-  config.rope_theta = rope_theta_of(source);
-  config.rope_scaling = rope_scaling_of(source);
+  config.rms_norm_eps = source.get_or<double>("rms_norm_eps", 1e-6);
+  read_rope(source, config);
+  refuse_windows(source, config.layers);
   config.qkv_bias = qwen2;
   config.tied_embeddings = source.get_or<bool>("tie_word_embeddings", false);
   if (config.heads % config.kv_heads != 0 || config.head_dim == 0 || config.head_dim % 2 != 0) {
@@ -166,18 +303,16 @@ ModelConfig load_model_config(const fs::path& folder) {
          source.path(), config.heads, config.head_dim, config.kv_heads);
   }
 
-  config.config_eos = config.generate_eos = eos_of(source);
   const fs::path generation = folder / "generation_config.json";
-  if (fs::exists(generation)) {
-    const Source settings(generation);
-    config.eos = config.generate_eos = eos_of(settings);
-    config.repetition_penalty = settings.get_or<double>("repetition_penalty", 1.0);
-    if (!(config.repetition_penalty > 0)) {
-      fail(Exit::kEnvironment, "'{}': 'repetition_penalty' is {}; a number above 0 is needed.",
-           settings.path(), config.repetition_penalty);
-    }
+  const Source settings(is_there(generation) ? generation : folder / "config.json");
+  config.config_eos = eos_of(source);
+  config.generate_eos = eos_of(settings);
+  config.eos = config.generate_eos.empty() ? config.config_eos : config.generate_eos;
+  config.repetition_penalty = settings.get_or<double>("repetition_penalty", 1.0);
+  if (!(config.repetition_penalty > 0)) {
+    fail(Exit::kEnvironment, "'{}': 'repetition_penalty' is {}; a number above 0 is needed.",
+         settings.path(), config.repetition_penalty);
   }
-  if (config.eos.empty()) config.eos = config.config_eos;
   if (config.eos.empty()) {
     fail(Exit::kEnvironment, "Neither '{}' nor '{}' names an 'eos_token_id'.", generation.string(),
          source.path());

@@ -39,7 +39,7 @@ struct ModelConfig {
   // What transformers' own generate stops on: generation_config.json's where there is that file,
   // even if it names none; else config.json's.
   std::vector<int64_t> generate_eos;
-  double repetition_penalty = 1;  // generation_config.json's; 1: none
+  double repetition_penalty = 1;  // from the same file; 1: none
 
   // Bytes of one token's keys and values in one layer.
   int64_t kv_bytes_per_token(int64_t element_bytes) const {

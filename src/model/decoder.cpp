@@ -6,7 +6,6 @@
 
 #include "base/error.h"
 #include "model/decode_attention.h"
-#include "model/weights.h"
 
 namespace kvcomm {
 
@@ -172,13 +171,16 @@ at::Tensor Decoder::Layer::attend_one_token(const at::Tensor& q, const Pass& pas
   return at::cat(outs);
 }
 
-Decoder::Decoder(const std::filesystem::path& folder, at::ScalarType dtype, at::Device device)
+Decoder::Decoder(const std::filesystem::path& folder, at::ScalarType dtype, at::Device device,
+                 OtherHead other_head)
     : config_(load_model_config(folder)),
       rotary_(config_, at::TensorOptions().dtype(dtype).device(device)) {
-  Weights weights = load_weights(folder, config_, dtype, device);
+  Weights weights =
+      load_weights(folder, config_, at::TensorOptions().dtype(dtype).device(device), other_head);
   embed_tokens_ = weights.at("model.embed_tokens.weight");
   norm_ = weights.at("model.norm.weight");
-  lm_head_ = config_.tied_embeddings ? embed_tokens_ : weights.at("lm_head.weight");
+  const auto own_head = weights.find("lm_head.weight");
+  lm_head_ = own_head == weights.end() ? embed_tokens_ : own_head->second;
   for (int64_t layer = 0; layer < config_.layers; ++layer) {
     layers_.emplace_back(weights, config_, layer);
   }

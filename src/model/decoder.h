@@ -15,6 +15,7 @@
 #include "model/context.h"
 #include "model/kv_cache.h"
 #include "model/rotary.h"
+#include "model/weights.h"
 
 namespace kvcomm {
 
@@ -67,7 +68,8 @@ struct LayerRange {
 class Decoder {
  public:
   // Loads and checks the weights. Fails (kEnvironment) as load_weights does.
-  Decoder(const std::filesystem::path& folder, at::ScalarType dtype, at::Device device);
+  Decoder(const std::filesystem::path& folder, at::ScalarType dtype, at::Device device,
+          OtherHead other_head = OtherHead::kUsed);
   ~Decoder();
   Decoder(const Decoder&) = delete;
   Decoder& operator=(const Decoder&) = delete;

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -13,7 +14,6 @@
 
 #include "base/error.h"
 #include "base/files.h"
-#include "base/hash.h"
 #include "base/nesting.h"
 #include "base/whole.h"
 
@@ -55,6 +55,9 @@ class SafetensorsFile::Map {
 
 namespace {
 
+constexpr const char* kWhole = "model.safetensors";
+constexpr const char* kIndex = "model.safetensors.index.json";
+
 at::ScalarType dtype_of(const std::string& name, const fs::path& path, const std::string& tensor) {
   if (name == "BF16") return at::kBFloat16;
   if (name == "F16") return at::kHalf;
@@ -62,8 +65,9 @@ at::ScalarType dtype_of(const std::string& name, const fs::path& path, const std
   if (name == "F64") return at::kDouble;
   if (name == "I64") return at::kLong;
   fail(Exit::kEnvironment,
-       "'{}': tensor '{}' has dtype {}; BF16, F16, F32, F64 and I64 are supported.", path.string(),
-       tensor, name);
+       "'{}': tensor '{}' has dtype {}; BF16, F16, F32, F64 and I64 are supported. If the weights "
+       "are quantised, take the model that they were made from.",
+       path.string(), tensor, name);
 }
 
 StoredTensor read_entry(const Json& entry, const fs::path& path, const std::string& name) {
@@ -134,63 +138,51 @@ at::Tensor SafetensorsFile::tensor(const std::string& name) const {
 }
 
 bool has_weights(const fs::path& folder) {
-  if (!fs::exists(folder / "model.safetensors") &&
-      !fs::exists(folder / "model.safetensors.index.json")) {
-    return false;
-  }
+  if (!is_there(folder / kWhole) && !is_there(folder / kIndex)) return false;
   return std::ranges::all_of(safetensors_files(folder),
-                             [](const fs::path& file) { return fs::exists(file); });
+                             [](const fs::path& file) { return is_there(file); });
 }
 
 std::vector<fs::path> safetensors_files(const fs::path& folder) {
-  const fs::path whole = folder / "model.safetensors";
-  const fs::path index = folder / "model.safetensors.index.json";
-  if (fs::exists(index)) {
-    std::set<std::string> names;
-    try {
-      const Json json = parse_json(read_file(index));
-      for (const auto& [tensor, file] : json.at("weight_map").items()) names.insert(file);
-    } catch (const Json::exception& broken) {
-      fail(Exit::kEnvironment, "'{}' cannot be read: {}.", index.string(), broken.what());
-    }
-    std::vector<fs::path> files;
-    for (const std::string& name : names) files.push_back(folder / name);
-    return files;
+  if (is_there(folder / kWhole)) return {folder / kWhole};
+  const fs::path index = folder / kIndex;
+  if (!is_there(index)) {
+    fail(Exit::kEnvironment, "No weights in '{}': neither {} nor {} is there.{}", folder.string(),
+         kWhole, kIndex, other_weights(folder));
   }
-  if (fs::exists(whole)) return {whole};
-  fail(Exit::kEnvironment,
-       "No weights in '{}': neither model.safetensors nor model.safetensors.index.json is there.",
-       folder.string());
+  std::set<std::string> names;
+  try {
+    const Json json = parse_json(read_file(index));
+    for (const auto& [tensor, file] : json.at("weight_map").items()) names.insert(file);
+  } catch (const Json::exception& broken) {
+    fail(Exit::kEnvironment, "'{}' cannot be read: {}.", index.string(), broken.what());
+  }
+  if (names.empty()) fail(Exit::kEnvironment, "'{}' names no file.", index.string());
+  std::vector<fs::path> files;
+  for (const std::string& name : names) files.push_back(folder / name);
+  return files;
 }
 
-std::string weights_fingerprint(const fs::path& folder) {
-  constexpr size_t kBlocks = 64;
-  constexpr size_t kBlockBytes = 4096;
-  std::string parts = read_file(folder / "config.json");
-  for (const fs::path& path : safetensors_files(folder)) {
-    const SafetensorsFile file(path);  // checks that it is whole
-    const std::string name = path.filename().string();
-    std::FILE* in = std::fopen(path.c_str(), "rb");
-    if (in == nullptr) {
-      fail(Exit::kEnvironment, "Cannot read '{}': {}.", path.string(), std::strerror(errno));
-    }
-    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> closer(in, &std::fclose);
-    const size_t size = fs::file_size(path);
-    uint64_t header_bytes = 0;
-    std::string block(8, '\0');
-    if (std::fread(block.data(), 1, 8, in) == 8) std::memcpy(&header_bytes, block.data(), 8);
-    block.resize(header_bytes);
-    block.resize(std::fread(block.data(), 1, header_bytes, in));
-    parts += fmt::format("{} {} {}", name, size, block);
-    for (size_t i = 0; i < kBlocks; ++i) {
-      const size_t begin = size <= kBlockBytes ? 0 : (size - kBlockBytes) * i / (kBlocks - 1);
-      block.resize(kBlockBytes);
-      std::fseek(in, static_cast<long>(begin), SEEK_SET);
-      block.resize(std::fread(block.data(), 1, kBlockBytes, in));
-      parts += block;
-    }
+std::string other_weights(const fs::path& folder) {
+  constexpr std::string_view kEndings[] = {
+      ".safetensors", ".bin", ".bin.index.json", ".h5", ".msgpack", ".gguf", ".pth"};
+  std::vector<std::string> found;
+  std::error_code error;
+  if (is_there(folder / kIndex)) return "";  // what lies there is a part of what is still missing
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    const bool weights = std::ranges::any_of(
+        kEndings, [&](std::string_view ending) { return name.ends_with(ending); });
+    if (weights && name != "training_args.bin") found.push_back(name);
   }
-  return hash128_hex(parts);
+  if (found.empty()) return "";
+  std::ranges::sort(found);
+  const size_t more = found.size() - 1;
+  return fmt::format(
+      " It has '{}'{}, which this program does not read: in Python, transformers' "
+      "`AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(OTHER_FOLDER, "
+      "safe_serialization=True)` writes what it can load as safetensors.",
+      found.front(), more == 0 ? "" : fmt::format(" and {} more", more));
 }
 
 }  // namespace kvcomm

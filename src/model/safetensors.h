@@ -41,11 +41,13 @@ class SafetensorsFile {
 // Whether the files that safetensors_files() names are there, every one.
 bool has_weights(const std::filesystem::path& folder);
 
-// The safetensors files of a model folder: model.safetensors, or those its index names.
+// The files that transformers would load from a model's folder: model.safetensors, else those that
+// model.safetensors.index.json names; others that lie beside them are nobody's. Fails
+// (kEnvironment), naming what lies there instead, where neither is there.
 std::vector<std::filesystem::path> safetensors_files(const std::filesystem::path& folder);
 
-// What two runs must share to have used the same weights: a hash of config.json, of each file's
-// header and size, and of 64 evenly spaced blocks of each file.
-std::string weights_fingerprint(const std::filesystem::path& folder);
+// " It has pytorch_model.bin, which ...": weights in forms that are not read, with the cure; ""
+// where there are none.
+std::string other_weights(const std::filesystem::path& folder);
 
 }  // namespace kvcomm

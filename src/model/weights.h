@@ -19,15 +19,22 @@ struct ExpectedTensor {
 
 std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config);
 
-// Reads headers only. Fails (kEnvironment) with one message that lists every missing, surplus and
-// mis-shaped tensor.
+// What becomes of an lm_head.weight of other values than the embeddings where config.json ties the
+// two: transformers of today uses it, 4.53.3 drops it.
+enum class OtherHead { kUsed, kDropped };
+
+// Reads headers only. Names may lack "model.", as those of a base model do. Fails (kEnvironment)
+// with one message on what is missing, surplus and mis-shaped.
 void check_weights(const std::filesystem::path& folder, const ModelConfig& config);
+
+// Whether there is such an lm_head.weight. Reads both tensors where there is one at all.
+bool has_other_head(const std::filesystem::path& folder, const ModelConfig& config);
 
 using Weights = std::unordered_map<std::string, at::Tensor>;
 
-// Checked, then converted to dtype on device. Where nothing has to change, tensors are the mapped
-// files'.
+// Checked, then converted to dtype on device: the expected tensors, and lm_head.weight beside tied
+// embeddings where it is to be used. Where nothing has to change, tensors are the mapped files'.
 Weights load_weights(const std::filesystem::path& folder, const ModelConfig& config,
-                     at::ScalarType dtype, at::Device device);
+                     at::TensorOptions options, OtherHead other_head);
 
 }  // namespace kvcomm

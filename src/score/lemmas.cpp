@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/hash.h"
 
 namespace kvcomm {
 
@@ -87,6 +88,9 @@ WordNet::WordNet(const fs::path& folder) {
     read_index(file("index." + name), part);
     read_exceptions(file(name + ".exc"), part);
   }
+  std::string hashes;
+  for (const std::string& text : files_) hashes += hash128_hex(text);
+  fingerprint_ = hash128_hex(hashes);
   version_ = version_in(std::string_view(files_[0]).substr(0, 4096));
   if (version_.empty() || words_.empty()) {
     fail(Exit::kEnvironment, "'{}' is no index of WordNet: its licence does not stand at its head.",

@@ -32,6 +32,9 @@ class WordNet {
   // "3.0", as its licence says.
   const std::string& version() const { return version_; }
 
+  // Of all bytes read.
+  const std::string& fingerprint() const { return fingerprint_; }
+
   // Among the word itself and its base forms (those of the exception list, or else by morphy's
   // endings), the shortest that the dictionary knows in this part of speech; the earlier of equally
   // short ones, the word itself where it knows none. Words are lower-case.
@@ -53,7 +56,7 @@ class WordNet {
   void read_exceptions(std::string_view text, PartOfSpeech part);
 
   std::vector<std::string> files_;
-  std::string version_;
+  std::string version_, fingerprint_;
   std::unordered_map<std::string_view, unsigned> words_;  // to a bit for each part of speech
   std::array<BaseForms, kParts> irregular_;
 };

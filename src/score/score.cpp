@@ -83,6 +83,11 @@ std::string normalisation_name(std::string_view metric, Lemmas lemmas) {
                                   : fmt::format(", WordNet {} lemmas", words->version()));
 }
 
+std::string lemmas_fingerprint(std::string_view metric, Lemmas lemmas) {
+  const WordNet* words = dictionary(find_metric(metric), lemmas);
+  return words == nullptr ? "" : words->fingerprint();
+}
+
 void warn_without_lemmas(std::string_view metric) {
   const Metric& found = find_metric(metric);
   if (!found.lemmas || WordNet::installed() != nullptr) return;

@@ -35,6 +35,9 @@ double score(std::string_view metric, std::string_view answer, std::span<const s
 // identifies a score: "release-f1, WordNet 3.0 lemmas", "release-f1, words not lemmatised", ...
 std::string normalisation_name(std::string_view metric, Lemmas lemmas = Lemmas::kIfInstalled);
 
+// Of the dictionary that the metric's lemmas come from; "" where it compares none.
+std::string lemmas_fingerprint(std::string_view metric, Lemmas lemmas = Lemmas::kIfInstalled);
+
 // Logs, once in a process, that this metric compares plain words for want of the dictionary.
 void warn_without_lemmas(std::string_view metric);
 

@@ -15,7 +15,8 @@ Fidelity Fidelity::paper() {
           .generation = GenerationSettings::kCommon,
           .phase1_tokens = 256,
           .sender_aware = true,
-          .recalibration_scored = false};
+          .recalibration_scored = false,
+          .tie_other_head = false};
 }
 
 Fidelity Fidelity::release() {
@@ -31,7 +32,8 @@ Fidelity Fidelity::release() {
           .generation = GenerationSettings::kPerMethod,
           .phase1_tokens = 128,
           .sender_aware = false,
-          .recalibration_scored = true};
+          .recalibration_scored = true,
+          .tie_other_head = true};
 }
 
 }  // namespace kvcomm

@@ -40,6 +40,7 @@ struct Fidelity {
   int phase1_tokens;          // NLD, CIPHER: default length of a first answer
   bool sender_aware;          // NLD, CIPHER: default; the sender is told of the other agent
   bool recalibration_scored;  // online calibration: the all-layers answer is scored as well
+  bool tie_other_head;  // an lm_head of other values beside tied embeddings is dropped, not used
 
   static Fidelity paper();
   static Fidelity release();

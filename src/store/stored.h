@@ -27,6 +27,8 @@ class Stored {
   void add(const SampleRow& row);
   void add(const CalibrationRecord& record);
 
+  bool empty() const { return samples_.empty(); }
+
   // A row that did not fail is there.
   bool is_done(const std::string& key, uint32_t sample) const;
 

@@ -62,6 +62,7 @@ void visit_keys(IsTable<Fidelity> auto& fidelity, auto&& visit) {
   visit("phase1_tokens", fidelity.phase1_tokens, kTokens);
   visit("sender_aware", fidelity.sender_aware, kAnyNumber);
   visit("recalibration_scored", fidelity.recalibration_scored, kAnyNumber);
+  visit("tie_other_head", fidelity.tie_other_head, kAnyNumber);
 }
 
 void visit_keys(IsTable<PairConfig> auto& pair, auto&& visit) {

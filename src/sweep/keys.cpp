@@ -22,10 +22,11 @@ Json prompt_texts(const Prompts& prompts, const DatasetInfo& info,
 
 // The fields of the fidelity that decide a cell's answers beside its calibration, its resolved
 // parameters and its generation key.
-Json fidelity_key(const MethodSpec& spec, const Fidelity& fidelity) {
+Json fidelity_key(const MethodSpec& spec, const Fidelity& fidelity, bool other_head) {
   const Json all = values_of(fidelity);
   Json used = Json::object();
   const auto take = [&](const char* field) { used[field] = all.at(field); };
+  if (other_head) take("tie_other_head");
   if (!shares_layers(spec)) return used;
   take("keep_layer0");
   take("sink_token");
@@ -123,15 +124,18 @@ void set_keys(Cell& cell, const Plan& plan, const Prompts& prompts) {
     cell.calibration_key = hash128_hex(cell.calibration_key_json);
   }
   Json key = common;
-  key["fidelity"] = fidelity_key(cell.spec, plan.fidelity);
+  const PlannedPair& pair = plan.pairs[cell.pair];
+  key["fidelity"] = fidelity_key(cell.spec, plan.fidelity, pair.other_head);
   key["prompts"] = texts;
   key["method"] = cell.spec.name;
   key["parameters"] = Json(cell.spec.resolved);
   key["metric"] = dataset.info.metric;
   key["normalisation"] = normalisation_name(dataset.info.metric);
+  if (const std::string lemmas = lemmas_fingerprint(dataset.info.metric); !lemmas.empty()) {
+    key["lemmas"] = lemmas;
+  }
   key["max_new_tokens"] = max_new_tokens(plan.config.datasets[cell.dataset], dataset.info);
   key["calibration"] = cell.calibration_key;
-  const PlannedPair& pair = plan.pairs[cell.pair];
   const bool by_sender = cell.spec.resolved.value("model", "receiver") == "sender";
   key["generation"] = generation_key(by_sender ? pair.sender_config : pair.receiver_config,
                                      generated_by(cell.spec), plan.fidelity);

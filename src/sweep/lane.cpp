@@ -142,7 +142,9 @@ void Lane::load_pair(size_t index) {
   const std::string sender = model_folder(config_, pair.sender).string();
   const std::string receiver = model_folder(config_, pair.receiver).string();
   const auto load = [&](const std::string& folder) {
-    return std::make_shared<const Decoder>(folder, dtype_of(config_), place_.device);
+    return std::make_shared<const Decoder>(
+        folder, dtype_of(config_), place_.device,
+        fidelity_.tie_other_head ? OtherHead::kDropped : OtherHead::kUsed);
   };
   if (sends() && sender != sender_folder_) {
     const bool shared = receives() && sender == receiver_folder_;
@@ -165,14 +167,21 @@ void Lane::load_pair(size_t index) {
   compare_ends(index);
 }
 
-// What the wire depends on must be the same at both ends.
+// What the sweep's methods send depends on these: they must be the same at both ends.
 void Lane::compare_ends(size_t pair) {
   if (place_.role == Role::kBoth) return;
   const ModelConfig& model = (sends() ? sender_ : receiver_).model->config();
-  const nlohmann::json mine = {
-      {"wire version", kWireVersion}, {"dtype", to_text(config_.run.dtype)},
-      {"layers", model.layers},       {"KV heads", model.kv_heads},
-      {"head size", model.head_dim},  {"tokenizer", receiver_.text->tokenizer.hash()}};
+  nlohmann::json mine = {{"wire version", kWireVersion},
+                         {"dtype", to_text(config_.run.dtype)},
+                         {"tokenizer", receiver_.text->tokenizer.hash()}};
+  const bool one_shape = std::ranges::any_of(config_.methods, [](const MethodSpec& method) {
+    return shares_layers(method) || hands_over_vectors(method);
+  });
+  if (one_shape) {
+    mine["layers"] = model.layers;
+    mine["KV heads"] = model.kv_heads;
+    mine["head size"] = model.head_dim;
+  }
   const std::string peer = fmt::format("rank {} of lane {}", place_.peer, place_.lane);
   lane_.send(mine.dump(), place_.peer, kHandshakeTag,
              {config_.run.timeout_s, "the sending of the handshake", peer});

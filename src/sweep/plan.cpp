@@ -8,9 +8,9 @@
 #include "base/text.h"
 #include "method/sharing.h"
 #include "model/safetensors.h"
-#include "model/weights.h"
 #include "score/score.h"
 #include "sweep/keys.h"
+#include "sweep/plan_weights.h"
 
 namespace kvcomm {
 
@@ -66,6 +66,7 @@ void name_absent(Plan& plan, const std::string& model, bool receives) {
   const ModelParts parts = find_parts(folder, Absent::kNamed);
   std::vector<std::string> missing;
   if (!parts.config) missing.push_back("no config.json, and its pairs are left out of this plan");
+  const std::string other = parts.weights ? "" : other_weights(folder);
   if (parts.config && !parts.weights) missing.push_back("no weights");
   if (parts.config && receives && !parts.tokenizer) missing.push_back("no tokenizer.json");
   if (parts.config && receives && !parts.chat) missing.push_back("no chat template");
@@ -75,8 +76,9 @@ void name_absent(Plan& plan, const std::string& model, bool receives) {
   const std::string to = models == "models" ? "" : " --to " + models.string();
   const std::string cure =
       by_name ? fmt::format(": `launch/fetch_models.py {}{}` fetches the model", model, to) : "";
-  plan.absent.push_back({Exit::kEnvironment, fmt::format("'{}' has {}{}.", folder.string(),
-                                                         join(missing, ", "), cure)});
+  plan.absent.push_back(
+      {Exit::kEnvironment,
+       fmt::format("'{}' has {}{}.{}", folder.string(), join(missing, ", "), cure, other)});
 }
 
 void name_absent_models(Plan& plan) {
@@ -120,26 +122,6 @@ void plan_dataset(Plan& plan, size_t index, Absent absent) {
 
 // ---- pairs
 
-void check_shapes(const PairConfig& pair, const PlannedPair& planned) {
-  const ModelConfig &s = planned.sender_config, &r = planned.receiver_config;
-  const auto require_equal = [&](const char* what, int64_t sender, int64_t receiver) {
-    if (sender == receiver) return;
-    fail(Exit::kUsage,
-         "Pair '{}': the sender has {} {}, the receiver {}. Keys and values can only be shared "
-         "between "
-         "models of the same shape: choose two fine-tunes of one base.",
-         pair.name, sender, what, receiver);
-  };
-  require_equal("layers", s.layers, r.layers);
-  require_equal("KV heads", s.kv_heads, r.kv_heads);
-  require_equal("entries a head", s.head_dim, r.head_dim);
-  if (s.rope_theta != r.rope_theta || s.rope_scaling != r.rope_scaling) {
-    spdlog::warn(
-        "Pair '{}': the sender's rotary positions differ from the receiver's (base {} and {}).",
-        pair.name, s.rope_theta, r.rope_theta);
-  }
-}
-
 void check_ids(const PairConfig& pair, const PlannedPair& planned, int64_t token_ids) {
   for (const auto& [end, config] : {std::pair{"sender", &planned.sender_config},
                                     std::pair{"receiver", &planned.receiver_config}}) {
@@ -169,12 +151,6 @@ void plan_text(const PairConfig& pair, PlannedPair& planned, const ModelParts& p
   }
 }
 
-// Of the weights, checked.
-std::string checked_fingerprint(const fs::path& folder, const ModelConfig& config) {
-  check_weights(folder, config);
-  return weights_fingerprint(folder);
-}
-
 PlannedPair plan_pair(const Config& config, const PairConfig& pair, Absent absent) {
   PlannedPair planned{.sender = model_folder(config, pair.sender),
                       .receiver = model_folder(config, pair.receiver)};
@@ -183,16 +159,7 @@ PlannedPair plan_pair(const Config& config, const PairConfig& pair, Absent absen
   if (!sender.config || !receiver.config) return planned;
   planned.sender_config = load_model_config(planned.sender);
   planned.receiver_config = load_model_config(planned.receiver);
-  check_shapes(pair, planned);
   plan_text(pair, planned, receiver);
-  if (sender.weights) {
-    planned.sender_fingerprint = checked_fingerprint(planned.sender, planned.sender_config);
-  }
-  if (planned.receiver == planned.sender) {
-    planned.receiver_fingerprint = planned.sender_fingerprint;
-  } else if (receiver.weights) {
-    planned.receiver_fingerprint = checked_fingerprint(planned.receiver, planned.receiver_config);
-  }
   return planned;
 }
 
@@ -205,6 +172,23 @@ void require_layers_to_send(const MethodSpec& spec, int64_t layers, const Fideli
        "fidelity.layer_count = \"ceil\".",
        shortest(spec.resolved.at("ratio")), layers,
        shortest(std::ceil(100 / static_cast<double>(layers)) / 100));
+}
+
+// Of two models of which one reads what the other's layers made.
+void require_same_shape(const PlannedPair& pair) {
+  const ModelConfig &s = pair.sender_config, &r = pair.receiver_config;
+  const auto require_equal = [](const char* what, int64_t sender, int64_t receiver) {
+    if (sender == receiver) return;
+    fail(Exit::kUsage,
+         "the sender has {} {}, the receiver {}. Keys, values and vectors can only be shared "
+         "between "
+         "models of the same shape: choose two fine-tunes of one base, or leave the method or the "
+         "pair out.",
+         sender, what, receiver);
+  };
+  require_equal("layers", s.layers, r.layers);
+  require_equal("KV heads", s.kv_heads, r.kv_heads);
+  require_equal("entries a head", s.head_dim, r.head_dim);
 }
 
 void require_same_width(const PlannedPair& pair) {
@@ -224,14 +208,14 @@ void require_layer(const MethodSpec& spec, const char* key, const char* end, int
 }
 
 void check_method(const MethodSpec& spec, const PlannedPair& pair, const Fidelity& fidelity) {
+  if (shares_layers(spec) || hands_over_vectors(spec)) require_same_shape(pair);
+  if (hands_over_vectors(spec)) require_same_width(pair);
   if (shares_layers(spec)) {
     require_layers_to_send(spec, pair.receiver_config.layers, fidelity);
   } else if (spec.name == "ac") {
-    require_same_width(pair);
     require_layer(spec, "k", "sender", pair.sender_config.layers);
     require_layer(spec, "j", "receiver", pair.receiver_config.layers);
   } else if (spec.name == "cipher") {
-    require_same_width(pair);
     if (pair.eos_known || !pair.has_text()) return;
     fail(Exit::kUsage,
          "generating vectors ends at the tokenizer's eos token, and tokenizer_config.json in '{}' "
@@ -252,7 +236,7 @@ Cell plan_cell(const Plan& plan, const Prompts& prompts, const Cell& place) {
   const int64_t limit = sample_limit(config, config.datasets[cell.dataset], cell.spec);
   cell.samples = limit == 0 ? all : std::min(limit, all);
   check_method(cell.spec, plan.pairs[cell.pair], plan.fidelity);
-  set_keys(cell, plan, prompts);
+  set_keys(cell, plan, prompts);  // none yet, as the weights are not known; its prompts are checked
   return cell;
 }
 
@@ -282,6 +266,16 @@ std::vector<Cell> plan_method(const Plan& plan, const Prompts& prompts, const Ce
   return cells;
 }
 
+// Keys were turned by the sender's angles, queries are turned by the receiver's.
+void warn_of_rope(const Plan& plan, size_t index) {
+  if (std::ranges::none_of(plan.config.methods, shares_layers)) return;
+  const ModelConfig &s = plan.pairs[index].sender_config, &r = plan.pairs[index].receiver_config;
+  if (s.rope_theta == r.rope_theta && s.rope_scaling == r.rope_scaling) return;
+  spdlog::warn(
+      "Pair '{}': the sender's rotary positions differ from the receiver's (base {} and {}).",
+      plan.config.pairs[index].name, s.rope_theta, r.rope_theta);
+}
+
 // A prompt that leaves out what it is there to ask about may be meant, as an ablation.
 void warn_of_prompts(const Plan& plan, const Prompts& prompts) {
   std::set<std::pair<size_t, std::string>> seen;
@@ -298,7 +292,7 @@ void warn_of_prompts(const Plan& plan, const Prompts& prompts) {
 
 }  // namespace
 
-Plan make_plan(Config config, const std::string& device_kind, Absent absent) {
+Plan make_plan(Config config, const std::string& device_kind, Absent absent, Hashing hashing) {
   const Fidelity fidelity = fidelity_of(config);
   Plan plan{.config = std::move(config), .device_kind = device_kind, .fidelity = fidelity};
   const Prompts prompts = load_prompts(plan.config);
@@ -310,6 +304,7 @@ Plan make_plan(Config config, const std::string& device_kind, Absent absent) {
   if (absent == Absent::kNamed) name_absent_models(plan);
   for (size_t pair = 0; pair < plan.pairs.size(); ++pair) {
     if (!plan.pairs[pair].has_configs()) continue;
+    warn_of_rope(plan, pair);
     for (size_t dataset = 0; dataset < plan.datasets.size(); ++dataset) {
       for (size_t method = 0; method < plan.config.methods.size(); ++method) {
         for (Cell& cell :
@@ -321,6 +316,8 @@ Plan make_plan(Config config, const std::string& device_kind, Absent absent) {
     }
   }
   warn_of_prompts(plan, prompts);
+  plan_weights(plan, absent, hashing);
+  for (Cell& cell : plan.cells) set_keys(cell, plan, prompts);
   return plan;
 }
 

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -29,7 +30,8 @@ inline constexpr int kAnswersVersion = 1;
 struct PlannedPair {
   std::filesystem::path sender, receiver;                // model folders
   ModelConfig sender_config, receiver_config;            // no layers: absent
-  std::string sender_fingerprint, receiver_fingerprint;  // of the weights; "": absent
+  std::string sender_fingerprint, receiver_fingerprint;  // of the weights; "": absent or unknown
+  bool other_head = false;  // of either: an lm_head of other values beside tied embeddings
   std::string tokenizer_hash, chat_hash;  // the receiver's, used at both ends; "": absent
   std::string eos_token;                  // that its tokenizer_config.json names, or ""
   bool eos_known = false;                 // its tokenizer has it
@@ -63,6 +65,7 @@ struct Plan {
   std::vector<Dataset> datasets;   // as in config.datasets; those absent have no path, no samples
   std::vector<Cell> cells;         // by pair, then data set, then method; a method's are together
   std::vector<Absence> absent;     // of data sets and models with what fetches them; as run meets
+  std::set<std::filesystem::path> unhashed;  // models whose weights no one has hashed yet
 };
 
 // Whether a plan can do with less than a run: pairs without config.json are left out, a model with
@@ -70,8 +73,13 @@ struct Plan {
 // published.
 enum class Absent { kRefused, kNamed };
 
+// Weights are hashed, which takes as long as reading them, or left unknown where no one did before:
+// their cells have no keys then.
+enum class Hashing { kAll, kKnown };
+
 // Fails with the sentence: kUsage (configuration, data), kEnvironment (models, weights).
-Plan make_plan(Config config, const std::string& device_kind, Absent absent = Absent::kRefused);
+Plan make_plan(Config config, const std::string& device_kind, Absent absent = Absent::kRefused,
+               Hashing hashing = Hashing::kAll);
 
 // A model's folder: a name below paths.models, or a path.
 std::filesystem::path model_folder(const Config& config, const std::string& name);

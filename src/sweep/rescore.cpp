@@ -251,6 +251,9 @@ void set_metric(Cells& cells, size_t cell, const RescoreOptions& options) {
   Json key = key_of(cells.key_json[cell]);
   key["metric"] = cells.metric[cell];
   key["normalisation"] = cells.normalisation[cell];
+  key.erase("lemmas");
+  const std::string lemmas = lemmas_fingerprint(cells.metric[cell], options.lemmas);
+  if (!lemmas.empty()) key["lemmas"] = lemmas;
   cells.key_json[cell] = key.dump();
   cells.key[cell] = hash128_hex(cells.key_json[cell]);
 }

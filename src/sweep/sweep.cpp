@@ -28,8 +28,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr Seconds kStartTimeout_s = 600;  // until the configuration is read
-constexpr Seconds kEndTimeout_s = 3600;   // until rank 0 has merged the journals
+constexpr Seconds kStartTimeout_s = 3600;  // until rank 0 has planned, which may hash weights
+constexpr Seconds kEndTimeout_s = 3600;    // until rank 0 has merged the journals
 
 int gpu_count() { return static_cast<int>(at::detail::getCUDAHooks().deviceCount()); }
 
@@ -163,9 +163,12 @@ void check_world(int size) {
 std::string normalisations(const Config& config) {
   std::string names;
   for (const DatasetConfig& dataset : config.datasets) {
-    names += (names.empty() ? "" : "; ") + normalisation_name(info_of(dataset).metric);
-    for (const std::string& metric : further_metrics(dataset)) {
-      names += "; " + normalisation_name(metric);
+    std::vector<std::string> metrics = further_metrics(dataset);
+    metrics.insert(metrics.begin(), info_of(dataset).metric);
+    for (const std::string& metric : metrics) {
+      const std::string lemmas = lemmas_fingerprint(metric);
+      names += (names.empty() ? "" : "; ") + normalisation_name(metric);
+      if (!lemmas.empty()) names += " of " + lemmas;
     }
   }
   return names;

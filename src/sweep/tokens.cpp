@@ -4,44 +4,14 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
-#include <exception>
 #include <thread>
 
 #include "base/error.h"
+#include "base/parallel.h"
 #include "base/text.h"
 #include "data/utf8.h"
 
 namespace kvcomm {
-
-namespace {
-
-// Calls work(i) for from <= i < to on all cores; fails as the first call that does.
-template <typename Work>
-void on_all_cores(size_t from, size_t to, const Work& work) {
-  std::atomic<size_t> next = from;
-  const auto take = [&](std::exception_ptr& failure) {
-    try {
-      for (size_t i = next++; i < to; i = next++) work(i);
-    } catch (...) {  // rethrown below
-      failure = std::current_exception();
-      next = to;
-    }
-  };
-  std::vector<std::exception_ptr> failures(std::max(1U, std::thread::hardware_concurrency()));
-  {
-    std::vector<std::jthread> others;
-    for (size_t i = 1; i < std::min(failures.size(), to - from); ++i) {
-      others.emplace_back(take, std::ref(failures[i]));
-    }
-    take(failures[0]);
-  }
-  for (const std::exception_ptr& failure : failures) {
-    if (failure) std::rethrow_exception(failure);
-  }
-}
-
-}  // namespace
 
 // ---- what a cell's ends read
 
@@ -86,7 +56,7 @@ const TokenCounter::Lengths& TokenCounter::lengths(const Cell& cell, Reading rea
     prompter.emplace(make_prompter(plan_.config, named, dataset.info, text_of(pair)));
   }
   found.resize(wanted);
-  on_all_cores(known, wanted, [&](size_t i) {
+  in_parallel(known, wanted, std::thread::hardware_concurrency(), [&](size_t i) {
     const Sample& sample = dataset.samples[i];
     try {
       found[i] = prompter ? encoded(*prompter, sample, reading, answering)

@@ -1,6 +1,7 @@
 // Weights: a file's header with the bytes that it promises, and an index of several files.
 #include <ATen/ATen.h>
 
+#include "model/fingerprint.h"
 #include "model/safetensors.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -51,6 +51,21 @@ TEST(Dictionary, IsReadFromItsFiles) {
   }
 }
 
+TEST(Dictionary, EveryFileIsPartOfItsFingerprint) {
+  const testing::TemporaryFolder folder;
+  write_dictionary(folder.path());
+  const std::string first = WordNet(folder.path()).fingerprint();
+  EXPECT_EQ(first.size(), 32u);
+  EXPECT_EQ(WordNet(folder.path()).fingerprint(), first);
+  for (const char* part : {"noun", "verb", "adj", "adv"}) {
+    for (const std::string& name : {fmt::format("index.{}", part), fmt::format("{}.exc", part)}) {
+      write_dictionary(folder.path());
+      std::ofstream(folder.path() / name, std::ios::app) << "\nmore less\n";
+      EXPECT_NE(WordNet(folder.path()).fingerprint(), first) << name;
+    }
+  }
+}
+
 TEST(Dictionary, ThatIsIncompleteOrNoneIsRefused) {
   const testing::TemporaryFolder folder;
   const auto message = [&] {

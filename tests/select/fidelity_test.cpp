@@ -21,6 +21,7 @@ TEST(Fidelity, PaperAndReleaseDifferInEveryField) {
   EXPECT_TRUE(paper.phase1_tokens == 256 && release.phase1_tokens == 128);
   EXPECT_TRUE(paper.sender_aware && !release.sender_aware);
   EXPECT_TRUE(!paper.recalibration_scored && release.recalibration_scored);
+  EXPECT_TRUE(!paper.tie_other_head && release.tie_other_head);
 }
 
 }  // namespace

@@ -58,6 +58,30 @@ TEST_F(AbsentTest, WithoutWeightsACellHasItsTokensAndNoKey) {
   EXPECT_TRUE(TokenCounter(planned).count(planned.cells[1]).has_value());
 }
 
+TEST_F(AbsentTest, WeightsInAnotherFormAreNamed) {
+  fs::rename(root() / "models/a/model.safetensors", root() / "models/a/pytorch_model.bin");
+  EXPECT_THAT(sentence(Exit::kEnvironment),
+              AllOf(HasSubstr("models/a' has no weights: `launch/fetch_models.py a --to "),
+                    HasSubstr("It has 'pytorch_model.bin'"), HasSubstr("safe_serialization=True")));
+}
+
+TEST_F(AbsentTest, WeightsThatNobodyHashedAreUnknown) {
+  hashing_ = Hashing::kKnown;
+  const Plan unknown = plan();
+  EXPECT_THAT(unknown.unhashed, ElementsAre(root() / "models/a", root() / "models/b"));
+  EXPECT_THAT(unknown.absent, IsEmpty());
+  EXPECT_THAT(keys(unknown), Each(""));
+  hashing_ = Hashing::kAll;
+  const std::vector<std::string> known = keys(plan());
+  EXPECT_THAT(known, Each(::testing::Ne("")));
+  hashing_ = Hashing::kKnown;
+  EXPECT_EQ(keys(plan()), known);
+  EXPECT_THAT(plan().unhashed, IsEmpty());
+  const fs::path weights = root() / "models/b/model.safetensors";
+  fs::resize_file(weights, fs::file_size(weights) - 1);
+  EXPECT_THAT(refusal(Exit::kEnvironment), HasSubstr("cut off"));  // headers are read always
+}
+
 TEST_F(AbsentTest, AShardThatIsNotThereYetIsAbsent) {
   fs::rename(root() / "models/b/model.safetensors", root() / "models/b/1.safetensors");
   std::ofstream(root() / "models/b/model.safetensors.index.json")
@@ -97,7 +121,8 @@ TEST_F(AbsentTest, WithoutConfigTheModelsPairsAreLeftOut) {
 TEST_F(AbsentTest, WhatIsThereIsCheckedAllTheSame) {
   remove("models/a/model.safetensors");
   edit(root() / "models/a/config.json", "\"num_hidden_layers\": 4", "\"num_hidden_layers\": 5");
-  EXPECT_THAT(refusal(Exit::kUsage), HasSubstr("the sender has 5 layers, the receiver 4"));
+  EXPECT_THAT(refusal(Exit::kUsage), AllOf(HasSubstr("kvcomm(ratio=0.5) for pair 'p': "),
+                                           HasSubstr("the sender has 5 layers, the receiver 4")));
   edit(root() / "models/a/config.json", "LlamaForCausalLM", "OtherForCausalLM");
   EXPECT_THAT(refusal(Exit::kEnvironment), HasSubstr("OtherForCausalLM"));
 }

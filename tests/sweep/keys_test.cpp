@@ -68,12 +68,11 @@ TEST_F(KeyTest, WhatDecidesAnAnswerIsPartOfIt) {
 TEST_F(KeyTest, AFieldOfFidelityIsPartOfItWhereItDecidesAnAnswer) {
   EXPECT_EQ(changed({"run.fidelity=release"}), "=xxx");
   const std::map<std::string, std::string> expected{
-      {"layer_count", "=xx="},        {"keep_layer0", "=xxx"},
-      {"sink_token", "=xxx"},         {"importance_from", "=x=="},
-      {"importance_mask", "=x=="},    {"prior", "=x=="},
-      {"unselected_prefill", "=xxx"}, {"shifted_start", "===="},
-      {"generation", "=xxx"},         {"phase1_tokens", "===="},
-      {"sender_aware", "===="},       {"recalibration_scored", "===="}};
+      {"layer_count", "=xx="},        {"keep_layer0", "=xxx"},     {"sink_token", "=xxx"},
+      {"importance_from", "=x=="},    {"importance_mask", "=x=="}, {"prior", "=x=="},
+      {"unselected_prefill", "=xxx"}, {"shifted_start", "===="},   {"generation", "=xxx"},
+      {"phase1_tokens", "===="},      {"sender_aware", "===="},    {"recalibration_scored", "===="},
+      {"tie_other_head", "===="}};
   const nlohmann::json release = values_of(Fidelity::release());
   EXPECT_EQ(release.size(), expected.size());
   for (const auto& [key, value] : release.items()) {
@@ -155,13 +154,49 @@ TEST_F(KeyTest, NamesAreNoPartOfIt) {
   EXPECT_EQ(changed({"pair.p.sender=c"}), "====");
 }
 
-TEST_F(KeyTest, AByteOfTheWeightsChangesIt) {
-  const fs::path weights = root() / "models/b/model.safetensors";
-  std::fstream file(weights, std::ios::in | std::ios::out | std::ios::binary);
-  file.seekp(static_cast<std::streamoff>(fs::file_size(weights)) - 1);
-  file.put('\x7f');
-  file.close();
+TEST_F(KeyTest, AnyByteOfTheWeightsChangesIt) {
+  for (const char* model : {"a", "b"}) {
+    const fs::path weights = root() / "models" / model / "model.safetensors";
+    const std::string whole = read_file(weights);
+    for (size_t place = whole.size() - 1; place > whole.size() / 4; place -= whole.size() / 11) {
+      std::string flipped = whole;
+      flipped[place] = static_cast<char>(flipped[place] ^ 1);
+      std::ofstream(weights, std::ios::binary) << flipped;
+      EXPECT_EQ(changed({}), "xxxx") << place;
+    }
+    std::ofstream(weights, std::ios::binary) << whole;
+    EXPECT_EQ(changed({}), "====");
+  }
+}
+
+TEST_F(KeyTest, WhateverTheConfigurationOfAModelSaysChangesIt) {
+  const fs::path file = root() / "models/a/config.json";
+  const std::string before = read_file(file);
+  const nlohmann::json config = nlohmann::json::parse(before);
+  const nlohmann::json changes{{"rope_theta", 20000.0},
+                               {"rms_norm_eps", 1e-3},
+                               {"rope_scaling", {{"rope_type", "default"}}},
+                               {"max_position_embeddings", 1}};
+  for (const auto& [key, value] : changes.items()) {
+    nlohmann::json edited = config;
+    edited[key] = value;
+    std::ofstream(file) << edited.dump();
+    EXPECT_EQ(changed({}), "xxxx") << key;
+  }
+  std::ofstream(file) << before;
+  EXPECT_EQ(changed({}), "====");
+  std::ofstream(root() / "models/b/generation_config.json") << R"({"eos_token_id": [2, 9]})";
   EXPECT_EQ(changed({}), "xxxx");
+}
+
+// The receiver b is tied; its file has no head of its own until it is given one.
+TEST_F(KeyTest, WhetherAnotherHeadIsDroppedMattersWhereThereIsOne) {
+  EXPECT_EQ(changed({"fidelity.tie_other_head=true"}), "====");
+  edit(root() / "models/a/config.json", "\"tie_word_embeddings\": false",
+       "\"tie_word_embeddings\": true");
+  before_ = keys();
+  EXPECT_EQ(changed({"fidelity.tie_other_head=true"}), "xxxx");
+  EXPECT_EQ(changed({"fidelity.tie_other_head=false"}), "====");
 }
 
 TEST_F(KeyTest, TheTokenizerAndTheChatTemplateChangeIt) {

@@ -4,17 +4,38 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <nlohmann/json.hpp>
+#include <numeric>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
 #include "base/files.h"
+#include "model/weights.h"
 #include "sweep/plan.h"
 #include "tests/method/tiny_model.h"
 
 namespace kvcomm::testing {
 
 namespace fs = std::filesystem;
+
+// Weights of the shapes that the folder's config.json asks for, all zero.
+inline void write_zero_weights(const fs::path& folder) {
+  nlohmann::json header;
+  size_t end = 0;
+  for (const ExpectedTensor& tensor : expected_tensors(load_model_config(folder))) {
+    const size_t begin = end;
+    end += std::accumulate(tensor.shape.begin(), tensor.shape.end(), sizeof(float),
+                           [](size_t size, int64_t n) { return size * static_cast<size_t>(n); });
+    header[tensor.name] = {
+        {"dtype", "F32"}, {"shape", tensor.shape}, {"data_offsets", {begin, end}}};
+  }
+  const std::string text = header.dump();
+  const uint64_t size = text.size();
+  std::ofstream out(folder / "model.safetensors", std::ios::binary);
+  out.write(reinterpret_cast<const char*>(&size), sizeof size);
+  out << text << std::string(end, '\0');
+}
 
 class PlanTest : public ::testing::Test {
  protected:
@@ -50,7 +71,7 @@ receiver = "b"
 {1}
 {2})",
                                        root().string(), dataset_, methods_);
-    return make_plan(load_config(file, sets), "cpu", absent_);
+    return make_plan(load_config(file, sets), "cpu", absent_, hashing_);
   }
 
   // The same with one method, given as lines without its header.
@@ -93,6 +114,7 @@ receiver = "b"
   TemporaryFolder folder_;
   Absent absent_ = Absent::kRefused;
   std::string dataset_ = "name = \"demo\"";
+  Hashing hashing_ = Hashing::kAll;
   std::string methods_ = R"(
 [[method]]
 name = "baseline"

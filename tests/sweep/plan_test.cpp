@@ -6,9 +6,7 @@
 
 #include <map>
 #include <nlohmann/json.hpp>
-#include <numeric>
 
-#include "model/weights.h"
 #include "tests/sweep/plan_fixture.h"
 
 namespace kvcomm::testing {
@@ -78,14 +76,35 @@ TEST_F(PlanTest, LimitsCountTheSamples) {
   EXPECT_EQ(plan({"run.limit=3", "method.random.limit=1"}).cells.at(2).samples, 1);
 }
 
-TEST_F(PlanTest, ModelsOfOtherShapesAreNoPair) {
-  const fs::path config = root() / "models/a/config.json";
-  edit(config, "\"num_hidden_layers\": 4", "\"num_hidden_layers\": 5");
-  EXPECT_THAT(refusal(Exit::kUsage),
-              AllOf(HasSubstr("Pair 'p'"), HasSubstr("5 layers"), HasSubstr("the receiver 4")));
-  edit(config, "\"num_hidden_layers\": 5", "\"num_hidden_layers\": 4");
-  edit(config, "\"num_key_value_heads\": 2", "\"num_key_value_heads\": 1");
-  EXPECT_THAT(refusal(Exit::kUsage), HasSubstr("1 KV heads, the receiver 2"));
+TEST_F(PlanTest, ModelsOfOtherShapesAreAPairForSomeMethods) {
+  const auto with = [&](const char* key, int value) {
+    fs::remove_all(root() / "models/other");
+    make_tiny_model(root() / "models/other");
+    const fs::path config = root() / "models/other/config.json";
+    nlohmann::json json = nlohmann::json::parse(read_file(config));
+    json[key] = value;
+    std::ofstream(config) << json.dump();
+    write_zero_weights(root() / "models/other");
+  };
+  const std::vector<std::string> other{"pair.p.sender=other"};
+  for (const auto& [key, value, words] :
+       {std::tuple{"num_hidden_layers", 5, "the sender has 5 layers, the receiver 4"},
+        std::tuple{"num_key_value_heads", 1, "the sender has 1 KV heads, the receiver 2"},
+        std::tuple{"head_dim", 16, "the sender has 16 entries a head, the receiver 8"}}) {
+    with(key, value);
+    for (const char* method : {"kvcomm\"", "kvcomm_s\"", "random\"", "cipher\"",
+                               "ac\"\nk = 1\nj = 1", "contiguous\"\nfrom = 0\nto = 1"}) {
+      EXPECT_THAT(refusal_of(fmt::format("\"{}", method), other),
+                  AllOf(HasSubstr("sweep.toml:"), HasSubstr("for pair 'p': "), HasSubstr(words),
+                        HasSubstr("leave the method or the pair out")));
+    }
+    for (const char* method : {"baseline", "skyline", "nld"}) {
+      EXPECT_NE(plan_of(fmt::format("\"{}\"", method), other).cells.at(0).key, "") << method;
+    }
+  }
+  with("num_hidden_layers", 5);  // one that does not fit refuses the sweep
+  methods_ = "[[method]]\nname = \"baseline\"\n[[method]]\nname = \"kvcomm\"\n";
+  EXPECT_THAT(refusal(Exit::kUsage, other), HasSubstr("kvcomm for pair 'p': the sender has 5"));
 }
 
 TEST_F(PlanTest, AnEmbeddingWithoutARowForEveryIdIsRefused) {
@@ -153,24 +172,6 @@ TEST_F(PlanTest, ARatioThatLeavesNothingToSendIsRefused) {
     EXPECT_EQ(plan_of(method, {bare[0], bare[1]}).cells.size(), 1u);        // the first tokens
     EXPECT_EQ(plan_of(method, {bare[0], bare[2]}).cells.size(), 1u);
   }
-}
-
-// Weights of the shapes that the folder's config.json asks for, all zero.
-void write_zero_weights(const fs::path& folder) {
-  nlohmann::json header;
-  size_t end = 0;
-  for (const ExpectedTensor& tensor : expected_tensors(load_model_config(folder))) {
-    const size_t begin = end;
-    end += std::accumulate(tensor.shape.begin(), tensor.shape.end(), sizeof(float),
-                           [](size_t size, int64_t n) { return size * static_cast<size_t>(n); });
-    header[tensor.name] = {
-        {"dtype", "F32"}, {"shape", tensor.shape}, {"data_offsets", {begin, end}}};
-  }
-  const std::string text = header.dump();
-  const uint64_t size = text.size();
-  std::ofstream out(folder / "model.safetensors", std::ios::binary);
-  out.write(reinterpret_cast<const char*>(&size), sizeof size);
-  out << text << std::string(end, '\0');
 }
 
 TEST_F(PlanTest, VectorsAreHandedOverBetweenModelsOfTheSameWidthOnly) {

@@ -99,7 +99,8 @@ class BadInput(SystemTest):
                                         ("wide", "head_dim", 16, ("16 entries a head", "8"))):
             with self.subTest(name):
                 _, sweep = self.with_model(name, {key: value})
-                self.refuses(sweep, USAGE, f"Pair '{name}--tiny'", *words, "fine-tunes of one base")
+                self.refuses(sweep, USAGE, f"kvcomm(ratio=0.25) for pair '{name}--tiny'", *words,
+                             "fine-tunes of one base")
 
     def test_no_tokenizer(self):
         folder, _ = self.with_model("mute")

@@ -29,7 +29,7 @@ CHAT_TEMPLATE = ("{{ bos_token }}{% for message in messages %}{{ message.role }}
 TABLES = ("samples", "scores", "questions", "cells", "layers", "ranks", "failures", "runs")
 SECONDS = re.compile(r"_s$")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMPI_ALLOW_RUN_AS_ROOT": "1",
-               "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+               "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "XDG_CACHE_HOME": str(BUILD / "cache")}
 
 # Every method, and each way in which one takes parameters.
 METHODS = """
