@@ -35,15 +35,32 @@ has_gpu() {
 # The preset that builds into build/ on this machine.
 build_preset() { if has_gpu; then echo cuda; else echo release; fi; }
 
-# mpi_run RANKS PROGRAM ARGS...: replaces this shell. No binding: the program shares the cores out
+# mpi_run RANKS PROGRAM ARGS...: returns the job's code. No binding: the program shares the cores out
 # itself. --oversubscribe allows more ranks than cores; where there are enough it changes nothing.
+#
+# mpirun kills its ranks a second after Ctrl-C. So it runs in a session of its own, where the
+# terminal's signals do not reach it, and what this shell gets goes to the ranks as USR1, which mpirun
+# hands on: they finish what they have in hand and leave with 75; a second one ends them at once.
 mpi_run() {
-  local ranks=$1
+  local ranks=$1 job code=0 signals=0
   shift
   command -v mpirun >/dev/null ||
     die "$exit_environment" "there is no mpirun here: install Open MPI (Debian's package openmpi-bin)."
   if ((EUID == 0)); then  # Open MPI refuses root unless told twice
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
   fi
-  exec mpirun -np "$ranks" --bind-to none --oversubscribe "$@"
+  # The ranks write to mpirun: whether that is a terminal, and how wide, this shell knows alone.
+  if [[ -t 2 ]]; then export KVCOMM_TERMINAL=${COLUMNS:-$(stty size <&2 | cut -d ' ' -f 2)}; fi
+  # --quiet: a stop is no failure to explain. <&0: else a background job reads nothing.
+  setsid mpirun --quiet -np "$ranks" --bind-to none --oversubscribe "$@" <&0 &
+  job=$!
+  trap 'signals=$((signals + 1)); kill -USR1 "$job" 2>/dev/null || true' INT TERM HUP
+  # A signal ends `wait`, not the job: wait until it is gone, then ask for its code.
+  while kill -0 "$job" 2>/dev/null; do wait "$job" || true; done
+  wait "$job" || code=$?
+  trap - INT TERM HUP
+  # Ranks that had not come so far as to catch the signal died of it.
+  if ((signals && code > 128)); then code=75; fi
+  if ((code > 128)); then say "the run died of signal $((code - 128)) ($(kill -l "$((code - 128))"))"; fi
+  return "$code"
 }

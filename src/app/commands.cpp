@@ -101,9 +101,10 @@ Exit run_command(const SweepArguments& arguments) {
   const MpiEnv mpi(argc, argv);
   Communicator world = Communicator::world();
   start_log(world.size() == 1 ? -1 : world.rank(), spdlog::get_level());
+  Stop stop(world);
   try {
     return run_sweep(
-        world, [&] { return configure(arguments); }, arguments.argv,
+        world, stop, [&] { return configure(arguments); }, arguments.argv,
         [](const Results& results) { print(results_table(results)); });
   } catch (const Error& error) {  // other ranks may be waiting for this one
     spdlog::critical("{}", error.what());

@@ -54,6 +54,7 @@ struct RunConfig {
   int64_t max_input_tokens = 64000;
   int64_t threads = 0;  // 0: the cores this process may use, shared out among its node's ranks
   double timeout_s = 600;
+  double grace_s = 30;              // after a stop signal, for what is in hand
   std::string date = "2024-07-26";  // the day that chat templates print
   Placement placement = Placement::kPack;
   bool store_contexts = false;  // in the table /questions

@@ -38,6 +38,7 @@ void visit_keys(IsTable<RunConfig> auto& run, auto&& visit) {
   visit("max_input_tokens", run.max_input_tokens, kOneOrMore);
   visit("threads", run.threads, kZeroOrMore);
   visit("timeout_s", run.timeout_s, kAboveZero);
+  visit("grace_s", run.grace_s, kZeroOrMore);
   visit("date", run.date, kAnyNumber);
   visit("placement", run.placement, kAnyNumber);
   visit("store_contexts", run.store_contexts, kAnyNumber);

@@ -1,14 +1,12 @@
 #include "sweep/coordinator.h"
 
 #include <algorithm>
-#include <set>
 #include <thread>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "method/method.h"
 #include "score/score.h"
-#include "sweep/signals.h"
 
 namespace kvcomm {
 
@@ -44,10 +42,11 @@ CellRecord cell_record(const Plan& plan, const Cell& cell, const LayerChoice* ch
 }  // namespace
 
 Coordinator::Coordinator(const Plan& plan, Stored& stored, Journal& journal,
-                         std::vector<PairLock>& locks, Communicator& world)
-    : plan_(plan), stored_(stored), journal_(journal), locks_(locks), world_(world) {}
+                         std::vector<PairLock>& locks, Communicator& world, const Stop& stop)
+    : plan_(plan), stored_(stored), journal_(journal), locks_(locks), world_(world), stop_(stop) {}
 
 Exit Coordinator::run(const std::vector<LaneRanks>& lanes, const std::vector<bool>& ours) {
+  lanes_ = lanes;
   work_.emplace(plan_, stored_, ours);
   for (const Cell& cell : plan_.cells) {
     if (ours[cell.pair]) write_cell(cell);
@@ -56,29 +55,41 @@ Exit Coordinator::run(const std::vector<LaneRanks>& lanes, const std::vector<boo
   journal_.sync();
   progress_.emplace(work_->rows_left());
   tasks_at_lane_.assign(lanes.size(), 0);
-  Seconds sleep_s = 0;
-  while (!(work_->finished() || (stopping_ && work_->idle()))) {
-    bool busy = take_report();
-    if (stop_requested() && !stopping_) {
-      stopping_ = true;
-      spdlog::warn(
-          "Asked to stop: what the lanes have is finished and stored, nothing more is begun.");
-    }
-    for (size_t lane = 0; lane < lanes.size() && !stopping_; ++lane) {
-      hand_out(static_cast<int>(lane), lanes[lane]);
-    }
-    keep_alive(lanes);
-    progress_->show();
-    sleep_s = busy ? 0 : std::min(5e-3, sleep_s + 2e-4);
-    if (!busy) std::this_thread::sleep_for(std::chrono::duration<double>(sleep_s));
+  while (!work_->finished() && !stop_.asked()) {
+    for (size_t lane = 0; lane < lanes.size(); ++lane) hand_out(static_cast<int>(lane));
+    look();
   }
-  progress_->finish();
-  stop_all(lanes);
-  if (!work_->finished()) return Exit::kStopped;
-  return work_->rows_left() == 0 ? Exit::kOk : Exit::kSomeFailed;
+  if (work_->finished()) return end();
+  stopped_at_s_ = now_s();
+  send_all(Task::Kind::kStop);  // for lanes that come to rest: they must not wait for tasks
+  return Exit::kStopped;
 }
 
-void Coordinator::hand_out(int lane, const LaneRanks& ranks) {
+Exit Coordinator::finish_in_hand() {
+  const auto is_late = [&] { return now_s() - *stopped_at_s_ > plan_.config.run.grace_s; };
+  while (!in_hand_.empty() && !work_->finished() && !is_late()) look();
+  while (take_report()) {  // what came meanwhile is kept too
+  }
+  if (work_->finished()) return end();
+  for (const int lane : in_hand_) {
+    spdlog::warn("What lane {} has in hand did not end within run.grace_s = {} s: it is dropped.",
+                 lane, plan_.config.run.grace_s);
+  }
+  progress_->finish();
+  write_ranks();
+  return Exit::kStopped;
+}
+
+// One look at what is there; sleeps, longer and longer, while nothing is.
+void Coordinator::look() {
+  const bool busy = take_report();
+  keep_alive();
+  progress_->show();
+  sleep_s_ = busy ? 0 : std::min(5e-3, sleep_s_ + 2e-4);
+  if (!busy) std::this_thread::sleep_for(std::chrono::duration<double>(sleep_s_));
+}
+
+void Coordinator::hand_out(int lane) {
   while (tasks_at_lane_[static_cast<size_t>(lane)] < kTasksPerLane) {
     const std::optional<Task> task = work_->next(lane);
     if (!task) return;
@@ -87,7 +98,7 @@ void Coordinator::hand_out(int lane, const LaneRanks& ranks) {
                   plan_.config.pairs[task->pair].name, task->cells.size());
     lane_of_task_[task->id] = lane;
     ++tasks_at_lane_[static_cast<size_t>(lane)];
-    send_task(*task, ranks);
+    send_task(*task, lanes_[static_cast<size_t>(lane)]);
   }
 }
 
@@ -107,26 +118,28 @@ bool Coordinator::take_report() {
   const std::optional<Received> received = world_.poll(kReportTag);
   if (!received) return false;
   Report report = decode_report(received->bytes);
-  if (report.stopping && !stopping_) {
-    stopping_ = true;
-    spdlog::warn("Rank {} was asked to stop: nothing more is begun.", received->source);
-  }
-  const uint64_t task = report.task;
+  ranks_[received->source] = report.rank;
+  const auto lane = lane_of_task_.find(report.task);
   switch (report.kind) {
+    case Report::Kind::kBegun:
+      if (lane != lane_of_task_.end() && !stopped_at_s_) in_hand_.insert(lane->second);
+      return true;
+    case Report::Kind::kRank:
+      return true;
+    case Report::Kind::kLast:
+      ++ranks_left_;
+      return true;
     case Report::Kind::kRows:
       store_rows(report);
       break;
     case Report::Kind::kCalibration:
       store_calibration(report);
       break;
-    case Report::Kind::kRank:
-      report.rank.run_id = journal_.run_id();
-      journal_.append(report.rank);
-      ++ranks_reported_;
-      return true;
   }
-  const auto lane = lane_of_task_.find(task);
-  if (lane != lane_of_task_.end() && !work_->has(task)) {
+  if (lane == lane_of_task_.end()) return true;
+  const bool done = !work_->has(report.task);
+  if (done || stopped_at_s_) in_hand_.erase(lane->second);
+  if (done) {
     --tasks_at_lane_[static_cast<size_t>(lane->second)];
     lane_of_task_.erase(lane);
   }
@@ -232,12 +245,13 @@ void Coordinator::write_questions(const std::vector<bool>& ours) {
   }
 }
 
-void Coordinator::keep_alive(const std::vector<LaneRanks>& lanes) {
+void Coordinator::keep_alive() {
   sends_done();
-  if (now_s() - waited_at_s_ > std::min(kWaitEvery_s, plan_.config.run.timeout_s / 4)) {
+  const Seconds every_s = std::min(kWaitEvery_s, plan_.config.run.timeout_s / 4);
+  if (!stopped_at_s_ && now_s() - waited_at_s_ > every_s) {
     waited_at_s_ = now_s();
     // To busy lanes too: the end that has no part in its task's methods is idle.
-    for (const LaneRanks& ranks : lanes) send_task({.kind = Task::Kind::kWait}, ranks);
+    send_all(Task::Kind::kWait);
   }
   if (now_s() - touched_at_s_ > kTouchEvery_s) {
     touched_at_s_ = now_s();
@@ -247,14 +261,29 @@ void Coordinator::keep_alive(const std::vector<LaneRanks>& lanes) {
   }
 }
 
-void Coordinator::stop_all(const std::vector<LaneRanks>& lanes) {
-  for (const LaneRanks& ranks : lanes) send_task({.kind = Task::Kind::kStop}, ranks);
+void Coordinator::send_all(Task::Kind kind) {
+  for (const LaneRanks& ranks : lanes_) send_task({.kind = kind}, ranks);
+}
+
+// All work is done: every rank leaves its lane.
+Exit Coordinator::end() {
+  progress_->finish();
+  if (!stopped_at_s_) send_all(Task::Kind::kStop);
   const Deadline deadline(plan_.config.run.timeout_s, "the last report of every rank", "the lanes");
   deadline.require([&] {
     while (take_report()) {
     }
-    return sends_done() && ranks_reported_ == world_.size();
+    return sends_done() && ranks_left_ == world_.size();
   });
+  write_ranks();
+  return work_->rows_left() == 0 ? Exit::kOk : Exit::kSomeFailed;
+}
+
+void Coordinator::write_ranks() {
+  for (auto& [rank, record] : ranks_) {
+    record.run_id = journal_.run_id();
+    journal_.append(record);
+  }
   journal_.sync();
 }
 

@@ -1,9 +1,15 @@
 // The coordinator: a thread of rank 0 that hands tasks to the lanes, journals what they report, and
 // keeps the pairs' locks. It costs no GPU and sleeps between looks; it alone writes.
+//
+// Asked to stop, it hands out nothing more. What a lane has in hand is one exchange: a batch in one
+// cell. Its rows are waited for no longer than run.grace_s; nobody waits for the lanes themselves,
+// which go on with what they have until Stop ends them.
 #pragma once
 
 #include <list>
+#include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "base/error.h"
@@ -14,6 +20,7 @@
 #include "sweep/messages.h"
 #include "sweep/plan.h"
 #include "sweep/progress.h"
+#include "sweep/stop.h"
 #include "sweep/worklist.h"
 
 namespace kvcomm {
@@ -35,14 +42,18 @@ class Coordinator {
  public:
   // All references must outlive it.
   Coordinator(const Plan& plan, Stored& stored, Journal& journal, std::vector<PairLock>& locks,
-              Communicator& world);
+              Communicator& world, const Stop& stop);
 
-  // Runs the work of `ours` on the lanes and tells every rank to stop in the end. Returns kOk,
-  // kSomeFailed, or kStopped after a signal.
+  // Runs the work of `ours` on the lanes and tells every rank in the end that it is over. Returns
+  // kOk, kSomeFailed or, as soon as a stop is asked for, kStopped.
   Exit run(const std::vector<LaneRanks>& lanes, const std::vector<bool>& ours);
+  // After kStopped: takes what the lanes have in hand. Returns kStopped again, or what run() would
+  // have, where that was the last of the work.
+  Exit finish_in_hand();
 
  private:
-  void hand_out(int lane, const LaneRanks& ranks);
+  void look();
+  void hand_out(int lane);
   void send_task(const Task& task, const LaneRanks& ranks);
   bool sends_done();
   bool take_report();  // false: none was there
@@ -51,22 +62,28 @@ class Coordinator {
   void lose(const Cell& cell, const std::string& why);
   void write_cell(const Cell& cell);
   void write_questions(const std::vector<bool>& ours);
-  void keep_alive(const std::vector<LaneRanks>& lanes);
-  void stop_all(const std::vector<LaneRanks>& lanes);
+  void keep_alive();
+  void send_all(Task::Kind kind);
+  Exit end();
+  void write_ranks();
 
   const Plan& plan_;
   Stored& stored_;
   Journal& journal_;
   std::vector<PairLock>& locks_;
   Communicator& world_;
+  const Stop& stop_;
+  std::vector<LaneRanks> lanes_;
   std::optional<Worklist> work_;
   std::optional<Progress> progress_;
   std::list<Transfer> sends_;  // under way: a blocking one could wait for a lane that waits for us
   std::map<uint64_t, int> lane_of_task_;
   std::vector<int> tasks_at_lane_;
-  bool stopping_ = false;
-  int ranks_reported_ = 0;
-  Seconds waited_at_s_ = now_s(), touched_at_s_ = now_s();
+  std::set<int> in_hand_;  // lanes with an exchange under way
+  std::optional<Seconds> stopped_at_s_;
+  std::map<int, RankRecord> ranks_;  // what each has done so far
+  int ranks_left_ = 0;               // that have said their last
+  Seconds waited_at_s_ = now_s(), touched_at_s_ = now_s(), sleep_s_ = 0;
 };
 
 }  // namespace kvcomm

@@ -15,8 +15,8 @@
 #include "model/device_watch.h"
 #include "score/score.h"
 #include "store/process.h"
+#include "sweep/announce.h"
 #include "sweep/coordinator.h"
-#include "sweep/signals.h"
 
 namespace kvcomm {
 
@@ -95,10 +95,10 @@ Lane::Lane(const Config& config, LanePlace place, Communicator& world, Communica
 
 void Lane::run() {
   const c10::InferenceMode guard;
-  const Stopwatch life;
   for (Task task = next_task(); task.kind != Task::Kind::kStop; task = next_task()) {
     if (task.kind == Task::Kind::kWait) continue;
     prepare(task);
+    if (receives()) report({.kind = Report::Kind::kBegun, .task = task.id});
     if (task.kind == Task::Kind::kCalibrate) {
       calibrate(task);
     } else {
@@ -107,9 +107,7 @@ void Lane::run() {
     if (outgoing_ != nullptr) outgoing_->forget_samples();
     if (incoming_ != nullptr) incoming_->forget_samples();
   }
-  busy_.idle_s = life.elapsed_s() - busy_.load_s - busy_.calibration_s - busy_.sender_prefill_s -
-                 busy_.wire_s - busy_.wait_s - busy_.receiver_prefill_s - busy_.decode_s;
-  report({.kind = Report::Kind::kRank, .rank = last_words()});
+  report({.kind = Report::Kind::kLast});
 }
 
 Task Lane::next_task() {
@@ -141,6 +139,11 @@ void Lane::load_pair(size_t index) {
   const PairConfig& pair = config_.pairs.at(index);
   const std::string sender = model_folder(config_, pair.sender).string();
   const std::string receiver = model_folder(config_, pair.receiver).string();
+  const bool new_sender = sender != sender_folder_, new_receiver = receiver != receiver_folder_;
+  if (receives() && (new_sender || new_receiver)) {  // one end speaks for both
+    spdlog::info("{}",
+                 loading_line(place_.lane, new_sender ? sender : "", new_receiver ? receiver : ""));
+  }
   const auto load = [&](const std::string& folder) {
     return std::make_shared<const Decoder>(
         folder, dtype_of(config_), place_.device,
@@ -240,7 +243,11 @@ void Lane::run_task(const Task& task) {
       sent.begin(turn);
       received.begin(turn);
       if (sends() && !method->script().empty()) send_part(*method, sent);
-      if (answers(*method)) answer_part(task, cell, *method, at_sender ? sent : received);
+      if (answers(*method)) {
+        answer_part(task, cell, *method, at_sender ? sent : received);
+      } else {
+        report({.kind = Report::Kind::kRank});
+      }
     }
   }
 }
@@ -460,7 +467,7 @@ void Lane::calibrate(const Task& task) {
   }
   busy_ = before;
   busy_.calibration_s += watch.elapsed_s();
-  if (!receives()) return;
+  if (!receives()) return report({.kind = Report::Kind::kRank});
   out.calibration.seconds = watch.elapsed_s();
   out.calibration.bytes = incoming_->ledger().of(Kind::kKv).payload - bytes_before;
   if (out.failures.empty()) {
@@ -474,13 +481,15 @@ void Lane::calibrate(const Task& task) {
 
 void Lane::report(const Report& message) {
   Report out = message;
-  out.stopping = stop_requested();
+  out.rank = so_far();
   world_.send(encode(out), 0, kReportTag,
               {config_.run.timeout_s, "the sending of a report", "rank 0's coordinator"});
 }
 
-RankRecord Lane::last_words() const {
+RankRecord Lane::so_far() const {
   RankRecord record = busy_;
+  record.idle_s = life_.elapsed_s() - busy_.load_s - busy_.calibration_s - busy_.sender_prefill_s -
+                  busy_.wire_s - busy_.wait_s - busy_.receiver_prefill_s - busy_.decode_s;
   record.rank = world_.rank();
   record.host = host_name();
   record.pid = ::getpid();

@@ -66,7 +66,7 @@ class Lane {
   int64_t model_layers() const;
   std::vector<Channel*> wires() const;
   void report(const Report& report);
-  RankRecord last_words() const;
+  RankRecord so_far() const;
 
   const Config& config_;
   LanePlace place_;
@@ -82,6 +82,7 @@ class Lane {
   std::optional<Prompter> prompter_;
   Fidelity fidelity_;
   RankRecord busy_;  // seconds by phase
+  Stopwatch life_;
 };
 
 }  // namespace kvcomm

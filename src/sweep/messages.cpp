@@ -9,8 +9,7 @@ using Json = nlohmann::json;
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TaskCell, cell, method, layers)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Task, kind, id, pair, dataset, dataset_fingerprint, attempt,
                                    batch, samples, cells, calibration_key)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Report, kind, task, cell, rows, failures, calibration, rank,
-                                   stopping)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Report, kind, task, cell, rows, failures, calibration, rank)
 
 namespace {
 

@@ -36,17 +36,18 @@ struct Task {
   std::string calibration_key;
 };
 
-// What a rank answers: rows of one batch and cell, a calibration, or its last words.
+// What a rank says: that its lane has begun with a task (the receiver: models and data are there),
+// rows of one batch and cell, a calibration; where there is none of these, its seconds so far, and
+// at last that it leaves.
 struct Report {
-  enum class Kind { kRows, kCalibration, kRank };
+  enum class Kind { kBegun, kRows, kCalibration, kRank, kLast };
   Kind kind = Kind::kRows;
   uint64_t task = 0;
   uint32_t cell = 0;
   std::vector<SampleRow> rows;  // their key is the coordinator's to fill in
   std::vector<FailureRecord> failures;
   CalibrationRecord calibration;  // no importance: it failed, and failures say why
-  RankRecord rank;
-  bool stopping = false;  // this rank was told to stop by a signal
+  RankRecord rank;                // with every report, so that a stop loses no seconds
 };
 
 std::string encode(const Task& task);

@@ -76,9 +76,8 @@ void name_absent(Plan& plan, const std::string& model, bool receives) {
   const std::string to = models == "models" ? "" : " --to " + models.string();
   const std::string cure =
       by_name ? fmt::format(": `launch/fetch_models.py {}{}` fetches the model", model, to) : "";
-  plan.absent.push_back(
-      {Exit::kEnvironment,
-       fmt::format("'{}' has {}{}.{}", folder.string(), join(missing, ", "), cure, other)});
+  plan.absent.push_back({Exit::kEnvironment, fmt::format("'{}' has {}{}.{}", folder.string(),
+                                                         join(missing, ", "), cure, other)});
 }
 
 void name_absent_models(Plan& plan) {

@@ -1,20 +1,23 @@
 #include "sweep/progress.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
-#include <cstdlib>
-#include <string>
 
 #include "base/log.h"
 
 namespace kvcomm {
 
-Progress::Progress(uint64_t rows) : terminal_(isatty(STDERR_FILENO) == 1), rows_(rows) {
-  const char* term = std::getenv("TERM");
-  if (term == nullptr || std::string(term) == "dumb") terminal_ = false;
-}
+namespace {
+
+constexpr Seconds kRedrawEvery_s = 0.2;
+constexpr Seconds kFirstLine_s = 5, kLineEvery_s = 30;
+
+}  // namespace
+
+Progress::Progress(uint64_t rows)
+    : columns_(terminal_columns()), rows_(rows), next_s_(columns_ > 0 ? 0 : kFirstLine_s) {}
 
 void Progress::add(uint64_t rows, uint64_t failed, uint64_t payload_bytes) {
   done_ += rows;
@@ -23,29 +26,37 @@ void Progress::add(uint64_t rows, uint64_t failed, uint64_t payload_bytes) {
 }
 
 void Progress::show() {
-  const Seconds every_s = terminal_ ? 0.2 : 30;
-  if (now_s() - shown_at_s_ < every_s) return;
-  shown_at_s_ = now_s();
-  print("");
+  if (watch_.elapsed_s() < next_s_) return;
+  next_s_ = watch_.elapsed_s() + (columns_ > 0 ? kRedrawEvery_s : kLineEvery_s);
+  print("\r");
 }
 
-void Progress::finish() { print(terminal_ ? "\n" : ""); }
+void Progress::finish() { print("\n"); }
 
+std::string Progress::line(Seconds elapsed_s) const {
+  std::string text = fmt::format("{}/{} answers", done_, rows_);
+  const double rate = static_cast<double>(done_) / std::max(elapsed_s, 1e-9);
+  if (done_ > 0) text += fmt::format(", {:.1f} a second", rate);
+  text += fmt::format(", {} failed, {:.1f} MB sent, {:.0f} s gone", failed_,
+                      static_cast<double>(payload_bytes_) / 1e6, elapsed_s);
+  if (done_ > 0 && done_ < rows_) {
+    text += fmt::format(", about {:.0f} s left", static_cast<double>(rows_ - done_) / rate);
+  }
+  return text;
+}
+
+// On a terminal the line is cut to one row, and the cursor returns to its start, so that whatever
+// is logged next takes its place.
 void Progress::print(const char* end) const {
   if (!spdlog::should_log(spdlog::level::info)) return;
-  const Seconds elapsed_s = watch_.elapsed_s();
-  const double rate = static_cast<double>(done_) / std::max(elapsed_s, 1e-9);
-  const double left_s = rate > 0 ? static_cast<double>(rows_ - std::min(done_, rows_)) / rate : 0;
-  const std::string line = fmt::format(
-      "{}/{} answers, {:.1f} a second, {} failed, {:.1f} MB sent, {:.0f} s gone, about {:.0f} s "
-      "left",
-      done_, rows_, rate, failed_, static_cast<double>(payload_bytes_) / 1e6, elapsed_s, left_s);
-  if (terminal_) {
-    std::fputs(fmt::format("\r\x1b[K{}{}", line, end).c_str(), stderr);
-    std::fflush(stderr);
-  } else {
-    spdlog::info(line);
+  const std::string text = line(watch_.elapsed_s());
+  if (columns_ == 0) {
+    spdlog::info("{}", text);
+    return;
   }
+  const std::string_view row = std::string_view(text).substr(0, static_cast<size_t>(columns_) - 1);
+  std::fputs(fmt::format("\r\x1b[K{}{}", row, end).c_str(), stderr);
+  std::fflush(stderr);
 }
 
 }  // namespace kvcomm

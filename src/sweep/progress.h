@@ -1,7 +1,9 @@
-// How far a sweep is: one redrawn line on a terminal, a plain line every 30 s elsewhere, on stderr.
+// How far a sweep is, on stderr: one redrawn line on a terminal; elsewhere a plain line after 5 s
+// and then every 30 s.
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "base/clock.h"
 
@@ -16,13 +18,17 @@ class Progress {
   void show();    // when it is time to
   void finish();  // the last line
 
+  // "3/240 answers, 1.5 a second, ...", that long after the start. What the rate would tell is left
+  // out while there is none.
+  std::string line(Seconds elapsed_s) const;
+
  private:
   void print(const char* end) const;
 
-  bool terminal_;
+  int columns_;  // of the terminal; 0: none
   uint64_t rows_, done_ = 0, failed_ = 0, payload_bytes_ = 0;
   Stopwatch watch_;
-  Seconds shown_at_s_ = now_s();
+  Seconds next_s_;  // since the start
 };
 
 }  // namespace kvcomm

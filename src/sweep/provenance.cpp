@@ -51,6 +51,7 @@ std::map<std::string, std::string> environment() {
     const bool wanted = name.starts_with("SLURM_") || name.starts_with("NCCL_") ||
                         name.starts_with("UCX_") || name.starts_with("OMPI_MCA_") ||
                         name == "CUDA_VISIBLE_DEVICES" || name == "OMP_NUM_THREADS" ||
+                        name == "OMP_WAIT_POLICY" || name == "GOMP_SPINCOUNT" ||
                         name == "HDF5_USE_FILE_LOCKING";
     if (wanted && equals != std::string::npos) chosen[name] = text.substr(equals + 1);
   }

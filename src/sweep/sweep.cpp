@@ -1,10 +1,5 @@
 #include "sweep/sweep.h"
 
-#include <ATen/Context.h>
-#include <ATen/Parallel.h>
-#include <ATen/detail/CUDAHooksInterface.h>
-#include <sched.h>
-
 #include <exception>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -17,10 +12,11 @@
 #include "store/locks.h"
 #include "store/process.h"
 #include "store/results_file.h"
+#include "sweep/announce.h"
 #include "sweep/coordinator.h"
 #include "sweep/lane.h"
+#include "sweep/layout.h"
 #include "sweep/provenance.h"
-#include "sweep/signals.h"
 
 namespace kvcomm {
 
@@ -28,90 +24,13 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr Seconds kStartTimeout_s = 3600;  // until rank 0 has planned, which may hash weights
-constexpr Seconds kEndTimeout_s = 3600;    // until rank 0 has merged the journals
-
-int gpu_count() { return static_cast<int>(at::detail::getCUDAHooks().deviceCount()); }
-
-// The cores that this process may use, a character each: '1' or '0'.
-std::string own_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  std::string cores;
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return "1";
-  for (int core = 0; core < CPU_SETSIZE; ++core) cores += CPU_ISSET(core, &set) ? '1' : '0';
-  return cores;
-}
-
-// How many cores several processes may use together: launchers give each its own, or all the same.
-int cores_of(const std::vector<std::string>& processes) {
-  std::string all = processes.front();
-  for (const std::string& cores : processes) {
-    for (size_t i = 0; i < std::min(all.size(), cores.size()); ++i)
-      all[i] = std::max(all[i], cores[i]);
-  }
-  return static_cast<int>(std::ranges::count(all, '1'));
-}
-
-// Where each rank stands: computed alike on every rank from the nodes they run on.
-struct Layout {
-  std::vector<LaneRanks> lanes;
-  int ranks_on_node = 1, rank_on_node = 0;
-  int node_cores = 1;         // that the node's ranks may use together
-  bool gpu_for_each = false;  // every rank of the world can have a GPU of its own
-};
-
-// What ranks must know of each other before they choose devices and transport.
-void agree_on_devices(Communicator& world, const std::string& device, Layout& layout) {
-  const Json mine = {{"device", device}, {"fits", layout.ranks_on_node <= gpu_count()}};
-  const std::vector<std::string> all =
-      world.all_gather(mine.dump(), {kStartTimeout_s, "every rank's device", "all ranks"});
-  layout.gpu_for_each = true;
-  for (size_t rank = 0; rank < all.size(); ++rank) {
-    const Json theirs = Json::parse(all[rank]);
-    if (theirs.at("device") != device) {
-      fail(Exit::kEnvironment,
-           "Rank {} would run on {}, rank {} on {}: answers of one cell must come from one kind of "
-           "device. Set run.device, or choose nodes that are alike.",
-           world.rank(), device, rank, theirs.at("device").get<std::string>());
-    }
-    layout.gpu_for_each = layout.gpu_for_each && theirs.at("fits").get<bool>();
-  }
-}
-
-Layout lay_out(Communicator& world, const RunConfig& run, const std::string& device) {
-  Communicator node = world.split_by_node();
-  Layout layout{.ranks_on_node = node.size(), .rank_on_node = node.rank()};
-  agree_on_devices(world, device, layout);
-  layout.node_cores = cores_of(node.all_gather(
-      own_cores(), {kStartTimeout_s, "the cores of this node's ranks", "its ranks"}));
-  if (world.size() == 1) {
-    layout.lanes.push_back({0, 0});
-    return layout;
-  }
-  // A node is named by its first rank, which all its ranks learn from each other.
-  const Deadline deadline(run.timeout_s, "the ranks' places", "all ranks");
-  const int first = std::stoi(node.all_gather(std::to_string(world.rank()), deadline).front());
-  std::vector<std::pair<int, int>> by_node;  // (node, rank)
-  const std::vector<std::string> nodes = world.all_gather(std::to_string(first), deadline);
-  for (int rank = 0; rank < world.size(); ++rank) {
-    by_node.emplace_back(std::stoi(nodes[static_cast<size_t>(rank)]), rank);
-  }
-  std::ranges::sort(by_node);
-  const size_t half = by_node.size() / 2;
-  for (size_t i = 0; i < half; ++i) {
-    const bool pack =
-        run.placement == Placement::kPack;  // neighbours, or ends half the world apart
-    layout.lanes.push_back(
-        {by_node[pack ? 2 * i : i].second, by_node[pack ? 2 * i + 1 : i + half].second});
-  }
-  return layout;
-}
+constexpr Seconds kPlanTimeout_s = 6 * 3600;  // until rank 0 has read all data and weights
+constexpr Seconds kEndTimeout_s = 3600;       // until rank 0 has merged the journals
 
 // Every rank says how it fared; if one failed, all leave with its code and rank 0 logs its
 // sentence. If one found nothing to do, all leave with kOk.
 std::optional<Exit> agree(Communicator& world, const std::exception_ptr& failure,
-                          bool nothing_to_do = false) {
+                          Seconds timeout_s = kTogether_s, bool nothing_to_do = false) {
   Json mine = {{"exit", 0}, {"what", ""}, {"nothing_to_do", nothing_to_do}};
   try {
     if (failure) std::rethrow_exception(failure);
@@ -122,7 +41,7 @@ std::optional<Exit> agree(Communicator& world, const std::exception_ptr& failure
   }
   const std::vector<std::string> all =
       world.all_gather(mine.dump(-1, ' ', false, Json::error_handler_t::replace),
-                       {kStartTimeout_s, "every rank's start", "all ranks"});
+                       {timeout_s, "every rank's start", "all ranks"});
   for (size_t rank = 0; rank < all.size(); ++rank) {
     const Json status = Json::parse(all[rank]);
     if (status.at("exit") == 0) continue;
@@ -146,16 +65,6 @@ std::exception_ptr attempt(Step&& step) {
   } catch (...) {  // every rank learns of it in agree()
     return std::current_exception();
   }
-}
-
-// Open MPI counts ranks only; a sweep needs whole lanes.
-void check_world(int size) {
-  if (size == 1 || size % 2 == 0) return;
-  fail(Exit::kUsage,
-       "A world of {} processes does not fit: a lane is one sender and one receiver, so start 1 "
-       "process "
-       "or an even number (mpirun -np {}).",
-       size, size + 1);
 }
 
 // How every data set's answers are scored: with lemmas only where WordNet's dictionary is
@@ -197,53 +106,6 @@ void check_same_config(Communicator& world, const Config& config) {
   }
 }
 
-void set_threads(const RunConfig& run, const Layout& layout, int world_rank) {
-  const int cores = cores_of({own_cores()});
-  const int threads = run.threads > 0 ? static_cast<int>(run.threads)
-                                      : std::max(1, layout.node_cores / layout.ranks_on_node);
-  if (threads > cores) {
-    spdlog::warn(
-        "Rank {} works with {} threads, but may use {} cores: launch with --bind-to none, or map "
-        "more "
-        "cores to a rank.",
-        world_rank, threads, cores);
-  }
-  at::set_num_threads(threads);
-}
-
-LanePlace place_of(const Layout& layout, int rank, const Config& config,
-                   const std::string& device) {
-  LanePlace place;
-  for (size_t lane = 0; lane < layout.lanes.size(); ++lane) {
-    const LaneRanks& ranks = layout.lanes[lane];
-    if (ranks.sender != rank && ranks.receiver != rank) continue;
-    place.lane = static_cast<int>(lane);
-    place.role = ranks.sender == ranks.receiver ? Role::kBoth
-                 : ranks.sender == rank         ? Role::kSender
-                                                : Role::kReceiver;
-    place.peer =
-        place.role == Role::kSender ? 1 : 0;  // the lane's communicator: sender 0, receiver 1
-  }
-  if (device == "cuda") {
-    place.device =
-        at::Device(at::kCUDA, static_cast<at::DeviceIndex>(layout.rank_on_node % gpu_count()));
-  }
-  const TransportChoice wanted = config.run.transport;
-  const bool alone = place.role == Role::kBoth;
-  const bool nccl = wanted == TransportChoice::kNccl ||
-                    (wanted == TransportChoice::kAuto && device == "cuda" && !alone &&
-                     layout.gpu_for_each && !nccl_version().empty());
-  place.transport = nccl ? "nccl" : alone ? "loopback" : "mpi";
-  if (nccl && !layout.gpu_for_each) {
-    fail(Exit::kEnvironment,
-         "A node has more ranks than GPUs ({} ranks and {} GPUs on this one): NCCL needs one GPU a "
-         "rank. "
-         "Start fewer ranks, or set run.transport = \"mpi\".",
-         layout.ranks_on_node, gpu_count());
-  }
-  return place;
-}
-
 // Rank 0's side of a sweep: what the coordinator needs.
 struct Office {
   Plan plan;
@@ -277,6 +139,19 @@ bool all_done(const Plan& plan, const Stored& stored) {
   return true;
 }
 
+bool questions_stored(const Plan& plan, const Stored& stored) {
+  for (const Cell& cell : plan.cells) {
+    const Dataset& dataset = plan.datasets[cell.dataset];
+    for (uint32_t sample = 0; sample < cell.samples; ++sample) {
+      if (!stored.has_question(dataset.info.name, dataset.fingerprint, sample,
+                               plan.config.run.store_contexts)) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
 // Whether the newest run that had cells wanted the very cells of this one. Then, if all is done, a
 // journal of this run would say nothing new.
 bool wanted_before(const Office& office, const Journals& journals) {
@@ -298,8 +173,9 @@ bool wanted_before(const Office& office, const Journals& journals) {
 }
 
 void open_office(Office& office, const Config& config, const std::string& device,
-                 const std::vector<std::string>& argv) {
+                 const std::vector<std::string>& argv, Stop& stop) {
   office.plan = make_plan(config, device);
+  stop.begin_work(config.run.grace_s);  // the files that follow must not be left half made
   require_writable_folder(config.run.output);
   require_replaceable(config.run.output / "results.h5");
   claim_pairs(office);
@@ -316,7 +192,7 @@ void open_office(Office& office, const Config& config, const std::string& device
          "folder with --output.",
          config.run.output.string());
   }
-  if (done && wanted_before(office, journals)) {
+  if (done && questions_stored(office.plan, office.stored) && wanted_before(office, journals)) {
     spdlog::info("Every answer of this sweep is stored in '{}' already: nothing is left to do.",
                  config.run.output.string());
     return;
@@ -324,11 +200,23 @@ void open_office(Office& office, const Config& config, const std::string& device
   office.journal.emplace(config.run.output, describe_run(office.plan, new_run_id(), argv));
 }
 
-Exit coordinate(Office& office, Communicator& tasks, const Layout& layout,
+// Returns once the results are written; where it was stopped, not at all.
+Exit coordinate(Office& office, Communicator& tasks, const Layout& layout, Stop& stop,
                 const std::function<void(const Results&)>& finished) {
-  Coordinator coordinator(office.plan, office.stored, *office.journal, office.locks, tasks);
-  const Exit code = coordinator.run(layout.lanes, office.ours);
-  finished(merge_and_log(office.plan.config.run.output));
+  const std::filesystem::path& output = office.plan.config.run.output;
+  Coordinator coordinator(office.plan, office.stored, *office.journal, office.locks, tasks, stop);
+  Exit code = coordinator.run(layout.lanes, office.ours);
+  if (code == Exit::kStopped) {
+    merge(output);  // Open MPI's mpirun gives its ranks no more than a second after Ctrl-C
+    code = coordinator.finish_in_hand();
+  }
+  stop.end_work();
+  finished(merge_and_log(output));
+  if (code == Exit::kStopped) {
+    spdlog::warn("Stopped. What is done is stored; the same command goes on from there.");
+    office.locks.clear();
+    stop.leave();
+  }
   return code;
 }
 
@@ -356,32 +244,41 @@ std::string device_kind(const RunConfig& run) {
   return run.device == DeviceChoice::kCpu || !there ? "cpu" : "cuda";
 }
 
-Exit run_sweep(Communicator& world, const std::function<Config()>& configure,
+Exit run_sweep(Communicator& world, Stop& stop, const std::function<Config()>& configure,
                const std::vector<std::string>& argv,
                const std::function<void(const Results&)>& finished) {
   Config config;
-  Office office;
   std::string device;
   std::exception_ptr failure = attempt([&] {
     check_world(world.size());
     config = configure();
     device = device_kind(config.run);
-    if (world.rank() != 0) return;
-    open_office(office, config, device, argv);
-    if (!office.journal) finished(merge_and_log(config.run.output));
+    if (world.rank() == 0) spdlog::info("{}", sweep_line(config));
   });
-  const bool nothing_to_do = world.rank() == 0 && !failure && !office.journal;
-  if (const auto code = agree(world, failure, nothing_to_do)) return *code;
+  if (const auto code = agree(world, failure)) return *code;
 
   Layout layout;
   LanePlace place;
+  int threads = 1;
   failure = attempt([&] {
     check_same_config(world, config);
     layout = lay_out(world, config.run, device);
     place = place_of(layout, world.rank(), config, device);
-    set_threads(config.run, layout, world.rank());
+    threads = set_threads(config.run, layout, world.rank());
   });
   if (const auto code = agree(world, failure)) return *code;
+  log_places(world, place, threads);
+
+  Office office;
+  failure = attempt([&] {
+    if (world.rank() != 0) return;
+    open_office(office, config, device, argv, stop);
+    if (office.journal) return;
+    stop.end_work();
+    finished(merge_and_log(config.run.output));
+  });
+  const bool nothing_to_do = world.rank() == 0 && !failure && !office.journal;
+  if (const auto code = agree(world, failure, kPlanTimeout_s, nothing_to_do)) return *code;
 
   Communicator tasks = world.duplicate();
   Communicator lane_ranks = world.split(place.lane, place.role == Role::kReceiver ? 1 : 0);
@@ -391,7 +288,7 @@ Exit run_sweep(Communicator& world, const std::function<Config()>& configure,
   if (world.rank() == 0) {
     coordinator = std::thread([&] {
       try {
-        code = coordinate(office, tasks, layout, finished);
+        code = coordinate(office, tasks, layout, stop, finished);
       } catch (const Error& error) {
         spdlog::critical("{}", error.what());
         abort_job(static_cast<int>(error.exit()));  // the lanes may be waiting for tasks

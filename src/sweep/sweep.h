@@ -10,6 +10,7 @@
 #include "store/results.h"
 #include "sweep/config.h"
 #include "sweep/plan.h"
+#include "sweep/stop.h"
 
 namespace kvcomm {
 
@@ -21,9 +22,10 @@ std::string device_kind(const RunConfig& run);
 Results merge_and_log(const std::filesystem::path& output, Keys keys = Keys::kNewest);
 
 // Runs the sweep over all ranks of `world`; every rank returns the same code. On rank 0, `finished`
-// is called with the merged results. configure is called on every rank and may throw: the first
-// rank that fails has its sentence logged by rank 0.
-Exit run_sweep(Communicator& world, const std::function<Config()>& configure,
+// is called with the merged results. After a stop signal the job ends in `stop`, not here.
+// configure is called on every rank and may throw: the first rank that fails has its sentence
+// logged by rank 0.
+Exit run_sweep(Communicator& world, Stop& stop, const std::function<Config()>& configure,
                const std::vector<std::string>& argv,
                const std::function<void(const Results&)>& finished);
 

@@ -34,7 +34,7 @@ TEST(MessagesTest, TasksComeBackAsTheyWere) {
 }
 
 TEST(MessagesTest, RowsComeBackWithEveryBitOfTheirNumbersAndTexts) {
-  Report report{.kind = Report::Kind::kRows, .task = 8, .cell = 0xffffffff, .stopping = true};
+  Report report{.kind = Report::Kind::kRows, .task = 8, .cell = 0xffffffff};
   report.rows.push_back({.sample = 4,
                          .attempt = 2,
                          .sample_id = "x:1",
@@ -56,7 +56,6 @@ TEST(MessagesTest, RowsComeBackWithEveryBitOfTheirNumbersAndTexts) {
   EXPECT_TRUE(row.failed);
   EXPECT_EQ(back.failures.at(0).what, "why");
   EXPECT_EQ(back.cell, 0xffffffff);
-  EXPECT_TRUE(back.stopping);
 }
 
 TEST(MessagesTest, CalibrationsComeBackToTheLastBit) {
@@ -70,7 +69,7 @@ TEST(MessagesTest, CalibrationsComeBackToTheLastBit) {
 }
 
 TEST(MessagesTest, LastWordsComeBack) {
-  Report report{.kind = Report::Kind::kRank};
+  Report report{.kind = Report::Kind::kLast};
   report.rank = {.rank = 3, .host = "node", .pid = 77, .role = "sender", .lane = 1, .load_s = 0.25};
   const RankRecord back = decode_report(encode(report)).rank;
   EXPECT_EQ(back.rank, 3);

@@ -119,8 +119,9 @@ def started(arguments, ranks=1, environment=None, **options):
     if ranks > 1:
         command = ["mpirun", "-np", str(ranks), "--oversubscribe", "--bind-to", "none", "--mca",
                    "mpi_yield_when_idle", "1", *command]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                            env={**ENVIRONMENT, **(environment or {})}, start_new_session=True, **options)
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    return subprocess.Popen(command, text=True, env={**ENVIRONMENT, **(environment or {})}, start_new_session=True,
+                            **options)
 
 
 def finished(process, timeout_s=60):

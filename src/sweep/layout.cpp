@@ -1,0 +1,189 @@
+#include "sweep/layout.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/detail/CUDAHooksInterface.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "base/error.h"
+#include "base/log.h"
+
+namespace kvcomm {
+
+namespace {
+
+using Json = nlohmann::json;
+
+// The cores that this process may use, a character each: '1' or '0'.
+std::string own_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  std::string cores;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return "1";
+  for (int core = 0; core < CPU_SETSIZE; ++core) cores += CPU_ISSET(core, &set) ? '1' : '0';
+  return cores;
+}
+
+// How many cores several processes may use together: launchers give each its own, or all the same.
+int cores_of(const std::vector<std::string>& processes) {
+  std::string all = processes.front();
+  for (const std::string& cores : processes) {
+    for (size_t i = 0; i < std::min(all.size(), cores.size()); ++i)
+      all[i] = std::max(all[i], cores[i]);
+  }
+  return static_cast<int>(std::ranges::count(all, '1'));
+}
+
+// What ranks must know of each other before they choose devices and transport.
+void agree_on_devices(Communicator& world, const std::string& device, Layout& layout) {
+  const Json mine = {{"device", device}, {"fits", layout.ranks_on_node <= gpu_count()}};
+  const std::vector<std::string> all =
+      world.all_gather(mine.dump(), {kTogether_s, "every rank's device", "all ranks"});
+  layout.gpu_for_each = true;
+  for (size_t rank = 0; rank < all.size(); ++rank) {
+    const Json theirs = Json::parse(all[rank]);
+    if (theirs.at("device") != device) {
+      fail(Exit::kEnvironment,
+           "Rank {} would run on {}, rank {} on {}: answers of one cell must come from one kind of "
+           "device. Set run.device, or choose nodes that are alike.",
+           world.rank(), device, rank, theirs.at("device").get<std::string>());
+    }
+    layout.gpu_for_each = layout.gpu_for_each && theirs.at("fits").get<bool>();
+  }
+}
+
+// How many tasks a launcher says that it started; nothing where the variable does not say.
+std::optional<int> tasks_by(const char* variable) {
+  const char* text = std::getenv(variable);
+  if (text == nullptr) return std::nullopt;
+  int tasks = 0;
+  const char* end = text + std::strlen(text);
+  const auto [rest, error] = std::from_chars(text, end, tasks);
+  if (error != std::errc() || rest != end || tasks < 1) return std::nullopt;
+  return tasks;
+}
+
+// Processes that a launcher started but that did not find each other are worlds of their own: each
+// would do the whole work, on the same GPU.
+void check_launcher(int size) {
+  // Slurm's counts only where no MPI launcher runs inside its step.
+  std::vector<const char*> variables = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"};
+  if (std::ranges::none_of(variables,
+                           [](const char* name) { return tasks_by(name).has_value(); })) {
+    variables = {"SLURM_STEP_NUM_TASKS"};
+  }
+  for (const char* variable : variables) {
+    const int tasks = tasks_by(variable).value_or(size);
+    if (tasks <= size) continue;
+    fail(Exit::kEnvironment,
+         "{} says that {} tasks were started, but this one is in a world of {}: they did not find "
+         "each other. Start them with `srun --mpi=pmix`, or with the mpirun of the Open MPI that "
+         "this program was built with ({}).",
+         variable, tasks, size, mpi_version());
+  }
+}
+
+}  // namespace
+
+int gpu_count() { return static_cast<int>(at::detail::getCUDAHooks().deviceCount()); }
+
+// Open MPI counts ranks only; a sweep needs whole lanes.
+void check_world(int size) {
+  check_launcher(size);
+  if (size == 1 || size % 2 == 0) return;
+  fail(Exit::kUsage,
+       "A world of {} processes does not fit: a lane is one sender and one receiver, so start 1 "
+       "process "
+       "or an even number (mpirun -np {}).",
+       size, size + 1);
+}
+
+Layout lay_out(Communicator& world, const RunConfig& run, const std::string& device) {
+  Communicator node = world.split_by_node();
+  Layout layout{.ranks_on_node = node.size(), .rank_on_node = node.rank()};
+  agree_on_devices(world, device, layout);
+  layout.node_cores = cores_of(
+      node.all_gather(own_cores(), {kTogether_s, "the cores of this node's ranks", "its ranks"}));
+  if (world.size() == 1) {
+    layout.lanes.push_back({0, 0});
+    return layout;
+  }
+  // A node is named by its first rank, which all its ranks learn from each other.
+  const Deadline deadline(run.timeout_s, "the ranks' places", "all ranks");
+  const int first = std::stoi(node.all_gather(std::to_string(world.rank()), deadline).front());
+  std::vector<std::pair<int, int>> by_node;  // (node, rank)
+  const std::vector<std::string> nodes = world.all_gather(std::to_string(first), deadline);
+  for (int rank = 0; rank < world.size(); ++rank) {
+    by_node.emplace_back(std::stoi(nodes[static_cast<size_t>(rank)]), rank);
+  }
+  std::ranges::sort(by_node);
+  const size_t half = by_node.size() / 2;
+  for (size_t i = 0; i < half; ++i) {
+    const bool pack =
+        run.placement == Placement::kPack;  // neighbours, or ends half the world apart
+    layout.lanes.push_back(
+        {by_node[pack ? 2 * i : i].second, by_node[pack ? 2 * i + 1 : i + half].second});
+  }
+  return layout;
+}
+
+LanePlace place_of(const Layout& layout, int rank, const Config& config,
+                   const std::string& device) {
+  LanePlace place;
+  for (size_t lane = 0; lane < layout.lanes.size(); ++lane) {
+    const LaneRanks& ranks = layout.lanes[lane];
+    if (ranks.sender != rank && ranks.receiver != rank) continue;
+    place.lane = static_cast<int>(lane);
+    place.role = ranks.sender == ranks.receiver ? Role::kBoth
+                 : ranks.sender == rank         ? Role::kSender
+                                                : Role::kReceiver;
+    place.peer =
+        place.role == Role::kSender ? 1 : 0;  // the lane's communicator: sender 0, receiver 1
+  }
+  if (device == "cuda") {
+    place.device =
+        at::Device(at::kCUDA, static_cast<at::DeviceIndex>(layout.rank_on_node % gpu_count()));
+  }
+  const TransportChoice wanted = config.run.transport;
+  const bool alone = place.role == Role::kBoth;
+  if (alone && wanted == TransportChoice::kMpi) {
+    fail(Exit::kUsage,
+         "run.transport = \"mpi\" moves data between two ranks, and this is a world of 1: start 2 "
+         "(mpirun -np 2), or leave the transport \"auto\".");
+  }
+  const bool nccl = wanted == TransportChoice::kNccl ||
+                    (wanted == TransportChoice::kAuto && device == "cuda" && !alone &&
+                     layout.gpu_for_each && !nccl_version().empty());
+  place.transport = nccl ? "nccl" : alone ? "loopback" : "mpi";
+  if (nccl && device == "cuda" && !layout.gpu_for_each) {
+    fail(Exit::kEnvironment,
+         "A node has more ranks than GPUs ({} ranks and {} GPUs on this one): NCCL needs one GPU a "
+         "rank. "
+         "Start fewer ranks, or set run.transport = \"mpi\".",
+         layout.ranks_on_node, gpu_count());
+  }
+  return place;
+}
+
+int set_threads(const RunConfig& run, const Layout& layout, int world_rank) {
+  const int cores = cores_of({own_cores()});
+  const int threads = run.threads > 0 ? static_cast<int>(run.threads)
+                                      : std::max(1, layout.node_cores / layout.ranks_on_node);
+  if (threads > cores) {
+    spdlog::warn(
+        "Rank {} works with {} threads, but may use {} cores: launch with --bind-to none, or map "
+        "more "
+        "cores to a rank.",
+        world_rank, threads, cores);
+  }
+  at::set_num_threads(threads);
+  return threads;
+}
+
+}  // namespace kvcomm

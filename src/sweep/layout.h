@@ -1,0 +1,40 @@
+// Who stands where: the ranks of a world as lanes, each rank with its role, device, threads and
+// transport.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "sweep/config.h"
+#include "sweep/coordinator.h"
+#include "sweep/lane.h"
+
+namespace kvcomm {
+
+inline constexpr Seconds kTogether_s = 600;  // for what all ranks say at about the same time
+
+// Where each rank stands: computed alike on every rank from the nodes they run on.
+struct Layout {
+  std::vector<LaneRanks> lanes;
+  int ranks_on_node = 1, rank_on_node = 0;
+  int node_cores = 1;         // that the node's ranks may use together
+  bool gpu_for_each = false;  // every rank of the world can have a GPU of its own
+};
+
+int gpu_count();
+
+// Fails where a world of that size has no whole lanes (kUsage), or where a launcher's processes did
+// not find each other and are worlds of their own (kEnvironment).
+void check_world(int size);
+
+// Collective. Fails (kEnvironment) where ranks would run on different kinds of device.
+Layout lay_out(Communicator& world, const RunConfig& run, const std::string& device);
+
+// Fails where the configured transport cannot be: kEnvironment (NCCL), kUsage (a world of one).
+LanePlace place_of(const Layout& layout, int rank, const Config& config, const std::string& device);
+
+// Sets this rank's threads, with a warning where it may use fewer cores; returns how many.
+int set_threads(const RunConfig& run, const Layout& layout, int world_rank);
+
+}  // namespace kvcomm
