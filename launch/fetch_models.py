@@ -20,7 +20,8 @@ from pathlib import Path
 import hub
 
 CONFIG = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
-          "special_tokens_map.json", "chat_template*")
+          "special_tokens_map.json", "added_tokens.json", "chat_template*", "additional_chat_templates/*.jinja")
+VOCABULARY = ("vocab.json", "merges.txt")  # where there is no tokenizer.json yet
 INDEX = "model.safetensors.index.json"
 WEIGHTS = ("model.safetensors", "model-*.safetensors", INDEX)
 NEEDED = ("config.json", "tokenizer.json")
@@ -74,9 +75,13 @@ def forget_other_commit(folder: Path, repo: hub.Repo, files: list[hub.File]) -> 
 def chosen_files(repo: hub.Repo, config_only: bool) -> list[hub.File]:
     """Those of the repository that kvcomm reads, small ones first."""
     patterns = CONFIG if config_only else CONFIG + WEIGHTS
+    needed = NEEDED
+    if "tokenizer.json" not in repo.files and all(name in repo.files for name in VOCABULARY):
+        patterns, needed = patterns + VOCABULARY, ("config.json", *VOCABULARY)
     names = [name for name in repo.files
-             if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns) and "/" not in name]
-    missing = [name for name in NEEDED if name not in names]
+             if any(fnmatch.fnmatchcase(name, pattern) and name.count("/") == pattern.count("/")
+                    for pattern in patterns)]
+    missing = [name for name in needed if name not in names]
     if missing:
         raise hub.Problem(f"{repo.name} has no {' and no '.join(missing)}{hub.here()}.")
     if not config_only and "model.safetensors" not in names and INDEX not in names:

@@ -54,7 +54,7 @@ std::string datasets_text(const ListArguments& arguments) {
   if (!arguments.model.empty()) {
     Config config;
     config.paths.models = arguments.models;
-    tokenizer.emplace(Tokenizer::load(model_folder(config, arguments.model) / "tokenizer.json"));
+    tokenizer.emplace(Tokenizer::load(model_folder(config, arguments.model)));
   }
   std::vector<std::string> head{"data set", "samples", "published", "metric", "new tokens"};
   if (tokenizer) head.insert(head.end(), {"context tokens", "question tokens"});

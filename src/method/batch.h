@@ -43,7 +43,8 @@ struct Setting {
   const Agent& agent;
   const Prompter& prompter;
   const Fidelity& fidelity;
-  int64_t max_new_tokens;  // of the scored answer
+  int64_t max_new_tokens;                // of the scored answer
+  std::vector<int64_t> sender_eos = {};  // what ends the words of the pair's sender
 };
 
 class Batch {
@@ -88,6 +89,7 @@ class Batch {
   // Ends and penalty of an answer to that many tokens.
   Decoding decoding(GeneratedBy by, int64_t max_new_tokens) const;
   int64_t max_new_tokens() const { return setting_.max_new_tokens; }
+  const std::vector<int64_t>& sender_eos() const { return setting_.sender_eos; }
 
   std::vector<Arrival> arrivals;  // one a sample; empty where nothing was received
 

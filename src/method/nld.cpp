@@ -35,28 +35,32 @@ class Nld : public Method {
   std::vector<Request> receive(Batch& batch, std::span<Channel* const> wires) const override {
     std::vector<Request> requests = receiver_questions(batch);
     const std::vector<Answer> own = first_answers(batch, requests);  // while the sender generates
+    const std::vector<int64_t> eos = decoding(batch).eos;
     const auto theirs = receive_rows(batch, Kind::kTokens, wires);
     for (size_t i = 0; i < batch.size(); ++i) {
       std::vector<std::string> others;
       for (const auto& by_sample : theirs) others.push_back(words(batch, by_sample[i]));
       requests[i].prompt =
-          batch.prompter().refine(batch.sample(i), batch.prompter().decode(own[i].ids), others);
+          batch.prompter().refine(batch.sample(i), batch.prompter().said(own[i].ids, eos), others);
     }
     return requests;
   }
 
  private:
+  Decoding decoding(const Batch& batch) const {
+    return batch.decoding(GeneratedBy::kModel, options_.phase1_tokens);
+  }
+
   std::vector<Answer> first_answers(Batch& batch, std::vector<Request> questions) const {
-    for (Request& question : questions) {
-      question.decoding = batch.decoding(GeneratedBy::kModel, options_.phase1_tokens);
-    }
+    for (Request& question : questions) question.decoding = decoding(batch);
     return batch.answer(questions);
   }
 
+  // The sender's.
   static std::string words(const Batch& batch, const at::Tensor& int32_ids) {
     const at::Tensor ids = int32_ids.to(at::kCPU, at::kLong);
-    return batch.prompter().decode(
-        {ids.const_data_ptr<int64_t>(), static_cast<size_t>(ids.numel())});
+    return batch.prompter().said({ids.const_data_ptr<int64_t>(), static_cast<size_t>(ids.numel())},
+                                 batch.sender_eos());
   }
 
   DebateOptions options_;

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/text.h"
 
@@ -156,6 +158,13 @@ Prompt Prompter::refine(const Sample& sample, const at::Tensor& own,
   require_fits("refine", sample, prompt.ids.size());
   if (!spliced.empty()) prompt.vectors = at::cat(spliced);
   return prompt;
+}
+
+std::string Prompter::said(std::span<const int64_t> ids, std::span<const int64_t> eos) const {
+  const bool ended = !ids.empty() && std::ranges::find(eos, ids.back()) != eos.end();
+  const Tokenizer& tokenizer = text_->tokenizer;
+  const std::string text = tokenizer.decode(ids.first(ids.size() - ended));
+  return options_.cleans_up_spaces && tokenizer.cleans_up_spaces() ? clean_up_spaces(text) : text;
 }
 
 }  // namespace kvcomm

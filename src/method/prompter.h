@@ -32,7 +32,8 @@ class Prompter {
     std::string dataset, kind;  // the prompts' tables
     std::string date;           // that chat templates print
     int64_t max_input_tokens = 64000;
-    bool truncates = false;  // cut what is longer in its middle; else such a sample fails
+    bool truncates = false;         // cut what is longer in its middle; else such a sample fails
+    bool cleans_up_spaces = false;  // of what was said, where the tokenizer is set to do so
     Thinking thinking;
   };
 
@@ -57,7 +58,9 @@ class Prompter {
   Prompt refine(const Sample& sample, const at::Tensor& own,
                 std::span<const at::Tensor> others) const;
 
-  std::string decode(std::span<const int64_t> ids) const { return text_->tokenizer.decode(ids); }
+  // What was said with these ids. One of `eos` that ended it is no part of it, whatever the
+  // tokenizer takes it for.
+  std::string said(std::span<const int64_t> ids, std::span<const int64_t> eos) const;
 
  private:
   bool thinks(End end) const {

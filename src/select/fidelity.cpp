@@ -16,7 +16,8 @@ Fidelity Fidelity::paper() {
           .phase1_tokens = 256,
           .sender_aware = true,
           .recalibration_scored = false,
-          .tie_other_head = false};
+          .tie_other_head = false,
+          .clean_up_spaces = false};
 }
 
 Fidelity Fidelity::release() {
@@ -33,7 +34,8 @@ Fidelity Fidelity::release() {
           .phase1_tokens = 128,
           .sender_aware = false,
           .recalibration_scored = true,
-          .tie_other_head = true};
+          .tie_other_head = true,
+          .clean_up_spaces = true};
 }
 
 }  // namespace kvcomm

@@ -40,7 +40,8 @@ struct Fidelity {
   int phase1_tokens;          // NLD, CIPHER: default length of a first answer
   bool sender_aware;          // NLD, CIPHER: default; the sender is told of the other agent
   bool recalibration_scored;  // online calibration: the all-layers answer is scored as well
-  bool tie_other_head;  // an lm_head of other values beside tied embeddings is dropped, not used
+  bool tie_other_head;   // an lm_head of other values beside tied embeddings is dropped, not used
+  bool clean_up_spaces;  // of what was said, where tokenizer_config.json asks for it
 
   static Fidelity paper();
   static Fidelity release();

@@ -64,6 +64,7 @@ void visit_keys(IsTable<Fidelity> auto& fidelity, auto&& visit) {
   visit("sender_aware", fidelity.sender_aware, kAnyNumber);
   visit("recalibration_scored", fidelity.recalibration_scored, kAnyNumber);
   visit("tie_other_head", fidelity.tie_other_head, kAnyNumber);
+  visit("clean_up_spaces", fidelity.clean_up_spaces, kAnyNumber);
 }
 
 void visit_keys(IsTable<PairConfig> auto& pair, auto&& visit) {

@@ -22,11 +22,12 @@ Json prompt_texts(const Prompts& prompts, const DatasetInfo& info,
 
 // The fields of the fidelity that decide a cell's answers beside its calibration, its resolved
 // parameters and its generation key.
-Json fidelity_key(const MethodSpec& spec, const Fidelity& fidelity, bool other_head) {
+Json fidelity_key(const MethodSpec& spec, const Fidelity& fidelity, const PlannedPair& pair) {
   const Json all = values_of(fidelity);
   Json used = Json::object();
   const auto take = [&](const char* field) { used[field] = all.at(field); };
-  if (other_head) take("tie_other_head");
+  if (pair.other_head) take("tie_other_head");
+  if (fidelity.clean_up_spaces && pair.cleans_up_spaces) take("clean_up_spaces");
   if (!shares_layers(spec)) return used;
   take("keep_layer0");
   take("sink_token");
@@ -58,9 +59,17 @@ bool is_whole(const PlannedPair& pair, const Dataset& dataset) {
 }
 
 // What ends an end's answers and penalises them.
-Json generation_key(const ModelConfig& model, GeneratedBy by, const Fidelity& fidelity) {
+Json generation_key(const ModelConfig& model, GeneratedBy by, const Fidelity& fidelity,
+                    const PlannedPair& pair) {
   const Decoding decoding = make_decoding(model, by, fidelity, /*max_new_tokens=*/0);
-  return {{"eos", decoding.eos}, {"repetition_penalty", decoding.repetition_penalty}};
+  Json key = {{"eos", decoding.eos}, {"repetition_penalty", decoding.repetition_penalty}};
+  // Answers of before had the text of such an eos at their end.
+  std::vector<int64_t> left_out;
+  for (const int64_t id : decoding.eos) {
+    if (pair.spelled_eos.contains(id)) left_out.push_back(id);
+  }
+  if (!left_out.empty()) key["eos_left_out"] = left_out;
+  return key;
 }
 
 }  // namespace
@@ -125,7 +134,7 @@ void set_keys(Cell& cell, const Plan& plan, const Prompts& prompts) {
   }
   Json key = common;
   const PlannedPair& pair = plan.pairs[cell.pair];
-  key["fidelity"] = fidelity_key(cell.spec, plan.fidelity, pair.other_head);
+  key["fidelity"] = fidelity_key(cell.spec, plan.fidelity, pair);
   key["prompts"] = texts;
   key["method"] = cell.spec.name;
   key["parameters"] = Json(cell.spec.resolved);
@@ -138,10 +147,10 @@ void set_keys(Cell& cell, const Plan& plan, const Prompts& prompts) {
   key["calibration"] = cell.calibration_key;
   const bool by_sender = cell.spec.resolved.value("model", "receiver") == "sender";
   key["generation"] = generation_key(by_sender ? pair.sender_config : pair.receiver_config,
-                                     generated_by(cell.spec), plan.fidelity);
+                                     generated_by(cell.spec), plan.fidelity, pair);
   if (debates(cell.spec)) {
     key["sender_generation"] =
-        generation_key(pair.sender_config, GeneratedBy::kModel, plan.fidelity);
+        generation_key(pair.sender_config, GeneratedBy::kModel, plan.fidelity, pair);
   }
   cell.key_json = key.dump();
   cell.key = hash128_hex(cell.key_json);

@@ -170,10 +170,12 @@ void Lane::load_pair(size_t index) {
   compare_ends(index);
 }
 
-// What the sweep's methods send depends on these: they must be the same at both ends.
+// What the sweep's methods send depends on these: they must be the same at both ends. The receiver
+// also learns what ends the sender's words.
 void Lane::compare_ends(size_t pair) {
-  if (place_.role == Role::kBoth) return;
   const ModelConfig& model = (sends() ? sender_ : receiver_).model->config();
+  sender_eos_ = make_decoding(model, GeneratedBy::kModel, fidelity_, /*max_new_tokens=*/0).eos;
+  if (place_.role == Role::kBoth) return;
   nlohmann::json mine = {{"wire version", kWireVersion},
                          {"dtype", to_text(config_.run.dtype)},
                          {"tokenizer", receiver_.text->tokenizer.hash()}};
@@ -186,7 +188,9 @@ void Lane::compare_ends(size_t pair) {
     mine["head size"] = model.head_dim;
   }
   const std::string peer = fmt::format("rank {} of lane {}", place_.peer, place_.lane);
-  lane_.send(mine.dump(), place_.peer, kHandshakeTag,
+  nlohmann::json told = mine;
+  told["eos"] = sender_eos_;
+  lane_.send(told.dump(), place_.peer, kHandshakeTag,
              {config_.run.timeout_s, "the sending of the handshake", peer});
   const nlohmann::json theirs = nlohmann::json::parse(
       lane_.receive(place_.peer, kHandshakeTag, {config_.run.timeout_s, "the handshake", peer})
@@ -198,6 +202,7 @@ void Lane::compare_ends(size_t pair) {
            config_.pairs[pair].name, place_.lane, what, value.dump(), theirs.at(what).dump(), peer);
     }
   }
+  if (!sends()) sender_eos_ = theirs.at("eos").get<std::vector<int64_t>>();
 }
 
 std::vector<std::vector<const Sample*>> Lane::batches(const Task& task) const {
@@ -260,7 +265,8 @@ Setting Lane::setting(const Agent& agent) const {
   return {.agent = agent,
           .prompter = *prompter_,
           .fidelity = fidelity_,
-          .max_new_tokens = max_new_tokens(config_.datasets[*dataset_index_], dataset_->info)};
+          .max_new_tokens = max_new_tokens(config_.datasets[*dataset_index_], dataset_->info),
+          .sender_eos = sender_eos_};
 }
 
 // ---- the sender's part
@@ -352,7 +358,7 @@ void Lane::fill_answers(std::vector<SampleRow>& rows, std::vector<Request> reque
     row.receiver_prefill_s = batch.generated()[i].prefill_s;
     row.decode_s = batch.generated()[i].decode_s;
     if (row.failed) continue;
-    row.answer = prompter_->decode(answers[i].ids);
+    row.answer = prompter_->said(answers[i].ids, requests[i].decoding.eos);
     row.output_tokens = answers[i].ids.size();
     const std::vector<std::string>& accepted = batch.sample(i).answers;
     row.score = score(dataset_->info.metric, row.answer, accepted);

@@ -78,6 +78,7 @@ class Lane {
   std::optional<size_t> pair_, dataset_index_;
   std::string sender_folder_, receiver_folder_;  // of the models that are loaded
   Agent sender_, receiver_;
+  std::vector<int64_t> sender_eos_;  // what ends the sender's words
   std::optional<Dataset> dataset_;
   std::optional<Prompter> prompter_;
   Fidelity fidelity_;

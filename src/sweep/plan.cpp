@@ -1,5 +1,7 @@
 #include "sweep/plan.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <set>
 
@@ -11,6 +13,7 @@
 #include "score/score.h"
 #include "sweep/keys.h"
 #include "sweep/plan_weights.h"
+#include "text/model_folder.h"
 
 namespace kvcomm {
 
@@ -26,8 +29,7 @@ Prompts load_prompts(const Config& config) {
 }
 
 std::shared_ptr<const Text> load_text(const fs::path& folder) {
-  return std::make_shared<const Text>(
-      Text{Tokenizer::load(folder / "tokenizer.json"), ChatTemplate::load(folder)});
+  return std::make_shared<const Text>(Text{Tokenizer::load(folder), ChatTemplate::load(folder)});
 }
 
 Prompter make_prompter(const Config& config, const PairConfig& pair, const DatasetInfo& info,
@@ -39,6 +41,7 @@ Prompter make_prompter(const Config& config, const PairConfig& pair, const Datas
            .date = config.run.date,
            .max_input_tokens = config.run.max_input_tokens,
            .truncates = info.truncates,
+           .cleans_up_spaces = fidelity_of(config).clean_up_spaces,
            .thinking = {.sender = pair.sender_thinks, .receiver = pair.receiver_thinks}}};
 }
 
@@ -55,7 +58,7 @@ ModelParts find_parts(const fs::path& folder, Absent absent) {
   if (absent == Absent::kRefused) return {};  // what reads them refuses
   return {.config = fs::exists(folder / "config.json"),
           .weights = has_weights(folder),
-          .tokenizer = fs::exists(folder / "tokenizer.json"),
+          .tokenizer = tokenizer_lies_in(folder),
           .chat = ChatTemplate::lies_in(folder)};
 }
 
@@ -121,28 +124,72 @@ void plan_dataset(Plan& plan, size_t index, Absent absent) {
 
 // ---- pairs
 
-void check_ids(const PairConfig& pair, const PlannedPair& planned, int64_t token_ids) {
-  for (const auto& [end, config] : {std::pair{"sender", &planned.sender_config},
-                                    std::pair{"receiver", &planned.receiver_config}}) {
-    if (config->vocab < token_ids) {
-      fail(Exit::kUsage,
-           "Pair '{}': the receiver's tokenizer, used at both ends, has {} ids, and the {}'s "
-           "embedding "
-           "table only {} rows.",
-           pair.name, token_ids, end, config->vocab);
-    }
+// Whether the sender's model, and the receiver's, reads ids that the receiver's tokenizer made.
+bool sender_reads(const MethodSpec& spec) {
+  return spec.resolved.value("model", "sender") == "sender";
+}
+bool receiver_reads(const MethodSpec& spec) {
+  return spec.resolved.value("model", "receiver") == "receiver";
+}
+
+std::string in_words(const Tokenizer::Difference& difference) {
+  const auto id = [](const std::optional<int64_t>& id) {
+    return id ? fmt::format("the id {}", *id) : std::string("no id");
+  };
+  return fmt::format("'{}' has {} in the sender's tokenizer and {} in the receiver's",
+                     difference.token, id(difference.there), id(difference.here));
+}
+
+// What the sender's own tokenizer says of the receiver's ids.
+void compare_ids(PlannedPair& planned, const Tokenizer& receiver, const ModelParts& sender) {
+  if (planned.sender == planned.receiver) return;
+  if (!tokenizer_lies_in(planned.sender)) {
+    if (!sender.weights) return;  // the model is absent altogether
+    planned.ids_doubt =
+        fmt::format("'{}' has no tokenizer.json, which would show that its ids are the receiver's",
+                    planned.sender.string());
+    return;
+  }
+  try {
+    using Sort = Tokenizer::Sort;
+    const auto own = Tokenizer::load(planned.sender);
+    const auto ordinary = receiver.first_difference(own, Sort::kOrdinary);
+    const auto any = ordinary ? ordinary : receiver.first_difference(own, Sort::kAdded);
+    if (any) planned.ids_warning = in_words(*any);
+    if (ordinary) planned.ids_doubt = planned.ids_warning;
+  } catch (const Error& unreadable) {
+    planned.ids_doubt =
+        fmt::format("the sender's own tokenizer cannot be read ({})", unreadable.what());
   }
 }
 
-// The receiver's tokenizer and chat template, as far as they are there.
-void plan_text(const PairConfig& pair, PlannedPair& planned, const ModelParts& parts) {
-  std::optional<Tokenizer> tokenizer;
-  if (parts.tokenizer) {
-    tokenizer = Tokenizer::load(planned.receiver / "tokenizer.json");
-    planned.tokenizer_hash = tokenizer->hash();
-    check_ids(pair, planned, tokenizer->vocab_size());
+// Ids of the models' eos lists that are plain text to the tokenizer.
+std::set<int64_t> spelled_eos(const PlannedPair& planned, const Tokenizer& tokenizer) {
+  std::set<int64_t> spelled;
+  for (const ModelConfig* config : {&planned.sender_config, &planned.receiver_config}) {
+    for (const auto* ids : {&config->eos, &config->config_eos, &config->generate_eos}) {
+      for (const int64_t id : *ids) {
+        if (!tokenizer.decode(std::array{id}).empty()) spelled.insert(id);
+      }
+    }
   }
-  if (parts.chat) {
+  return spelled;
+}
+
+// The receiver's tokenizer and chat template, as far as they are there.
+void plan_text(PlannedPair& planned, const ModelParts& sender, const ModelParts& receiver,
+               bool sender_is_asked) {
+  std::optional<Tokenizer> tokenizer;
+  if (receiver.tokenizer) {
+    tokenizer = Tokenizer::load(planned.receiver);
+    planned.tokenizer_hash = tokenizer->hash();
+    planned.token_ids = tokenizer->vocab_size();
+    planned.last_token = tokenizer->decode(std::array{planned.token_ids - 1}, false);
+    planned.cleans_up_spaces = tokenizer->cleans_up_spaces();
+    planned.spelled_eos = spelled_eos(planned, *tokenizer);
+    if (sender_is_asked) compare_ids(planned, *tokenizer, sender);
+  }
+  if (receiver.chat) {
     const auto chat = ChatTemplate::load(planned.receiver);
     planned.chat_hash = chat.hash();
     planned.eos_token = chat.eos_token();
@@ -151,6 +198,7 @@ void plan_text(const PairConfig& pair, PlannedPair& planned, const ModelParts& p
 }
 
 PlannedPair plan_pair(const Config& config, const PairConfig& pair, Absent absent) {
+  const bool sender_is_asked = std::ranges::any_of(config.methods, sender_reads);
   PlannedPair planned{.sender = model_folder(config, pair.sender),
                       .receiver = model_folder(config, pair.receiver)};
   const ModelParts sender = find_parts(planned.sender, absent);
@@ -158,7 +206,7 @@ PlannedPair plan_pair(const Config& config, const PairConfig& pair, Absent absen
   if (!sender.config || !receiver.config) return planned;
   planned.sender_config = load_model_config(planned.sender);
   planned.receiver_config = load_model_config(planned.receiver);
-  plan_text(pair, planned, receiver);
+  plan_text(planned, sender, receiver, sender_is_asked);
   return planned;
 }
 
@@ -206,7 +254,32 @@ void require_layer(const MethodSpec& spec, const char* key, const char* end, int
        layer, spec.set.contains(key) ? "" : ", the default,", end, layers, layers - 1, key);
 }
 
+void require_rows(const PlannedPair& pair, const char* end, const ModelConfig& config) {
+  if (config.vocab >= pair.token_ids) return;
+  fail(
+      Exit::kUsage,
+      "the receiver's tokenizer, used at both ends, has {} ids (the last is that of '{}'), and the "
+      "{}'s embedding table only {} rows.",
+      pair.token_ids, pair.last_token, end, config.vocab);
+}
+
+// Models that read the receiver's ids must have rows for them; and where the sender's model
+// answers in them, they must be the same tokens to it.
+void check_ids(const MethodSpec& spec, const PlannedPair& pair) {
+  if (receiver_reads(spec)) require_rows(pair, "receiver", pair.receiver_config);
+  if (!sender_reads(spec)) return;
+  require_rows(pair, "sender", pair.sender_config);
+  const bool asked_in_words = spec.name == "baseline" || spec.name == "skyline";
+  const bool refused = spec.name == "nld" || (asked_in_words && !pair.ids_warning.empty());
+  if (!refused || pair.ids_doubt.empty()) return;
+  fail(Exit::kUsage,
+       "the sender's model would be asked, and would answer, in ids of the receiver's tokenizer, "
+       "and {}. Leave the method or the pair out, or take a sender of the receiver's vocabulary.",
+       pair.ids_doubt);
+}
+
 void check_method(const MethodSpec& spec, const PlannedPair& pair, const Fidelity& fidelity) {
+  check_ids(spec, pair);
   if (shares_layers(spec) || hands_over_vectors(spec)) require_same_shape(pair);
   if (hands_over_vectors(spec)) require_same_width(pair);
   if (shares_layers(spec)) {
@@ -289,6 +362,17 @@ void warn_of_prompts(const Plan& plan, const Prompts& prompts) {
   }
 }
 
+// Methods between fine-tunes of one base go on where their tokenizers differ.
+void warn_of_ids(const Plan& plan) {
+  for (size_t i = 0; i < plan.pairs.size(); ++i) {
+    const bool concerns = std::ranges::any_of(
+        plan.cells, [&](const Cell& cell) { return cell.pair == i && sender_reads(cell.spec); });
+    if (!concerns || plan.pairs[i].ids_warning.empty()) continue;
+    spdlog::warn("Pair '{}': the sender's model is given ids of the receiver's tokenizer, and {}.",
+                 plan.config.pairs[i].name, plan.pairs[i].ids_warning);
+  }
+}
+
 }  // namespace
 
 Plan make_plan(Config config, const std::string& device_kind, Absent absent, Hashing hashing) {
@@ -315,6 +399,7 @@ Plan make_plan(Config config, const std::string& device_kind, Absent absent, Has
     }
   }
   warn_of_prompts(plan, prompts);
+  warn_of_ids(plan);
   plan_weights(plan, absent, hashing);
   for (Cell& cell : plan.cells) set_keys(cell, plan, prompts);
   return plan;

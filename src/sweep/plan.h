@@ -35,6 +35,13 @@ struct PlannedPair {
   std::string tokenizer_hash, chat_hash;  // the receiver's, used at both ends; "": absent
   std::string eos_token;                  // that its tokenizer_config.json names, or ""
   bool eos_known = false;                 // its tokenizer has it
+  int64_t token_ids = 0;                  // how many its tokenizer has; 0: absent
+  std::string last_token;                 // the one with the largest of them
+  bool cleans_up_spaces = false;          // its tokenizer is set to
+  std::set<int64_t> spelled_eos;  // of either model's, those that its tokenizer has as plain text
+  // Of the sender's own tokenizer, where a method has its model read the receiver's ids:
+  std::string ids_doubt;    // why not every ordinary token is sure to have the same id; "": it has
+  std::string ids_warning;  // a token that has another id there; "": none is known
 
   bool has_configs() const { return sender_config.layers > 0 && receiver_config.layers > 0; }
   bool has_text() const { return !tokenizer_hash.empty() && !chat_hash.empty(); }

@@ -7,9 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "base/files.h"
 #include "base/hash.h"
-#include "base/nesting.h"
+#include "text/model_folder.h"
 #include "text/unicode.h"
 
 namespace kvcomm {
@@ -17,29 +16,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
-
-// "bos_token": "<s>", or {"content": "<s>", ...}, or null.
-std::string token_text(const ordered_json& config, const std::string& key) {
-  const auto found = config.find(key);
-  if (found == config.end() || found->is_null()) return "";
-  return found->is_object() ? found->at("content").get<std::string>() : found->get<std::string>();
-}
-
-std::string template_text(const ordered_json& config, const std::string& where) {
-  const auto found = config.find("chat_template");
-  if (found == config.end() || found->is_null()) {
-    fail(Exit::kEnvironment,
-         "There is no chat template: '{}' has no 'chat_template', and no chat_template.jinja lies "
-         "beside it.",
-         where);
-  }
-  if (found->is_string()) return found->get<std::string>();
-  for (const ordered_json& named : *found) {
-    if (named.at("name") == "default") return named.at("template").get<std::string>();
-  }
-  fail(Exit::kEnvironment, "'{}' lists chat templates, but none of them is named 'default'.",
-       where);
-}
 
 // Midnight of "2024-07-26", with its day of the week and of the year.
 std::tm parse_date(std::string_view date) {
@@ -130,36 +106,45 @@ std::string keep_indentation(std::string_view source) {
 }  // namespace
 
 ChatTemplate ChatTemplate::load(const fs::path& model_folder) {
-  const fs::path config_path = model_folder / "tokenizer_config.json";
-  const fs::path jinja_path = model_folder / "chat_template.jinja";
+  auto files = find_chat_template(model_folder);
+  if (!files) {
+    fail(Exit::kEnvironment,
+         "There is no chat template: '{}' has no 'chat_template', and no chat_template.jinja lies "
+         "beside it{}.",
+         (model_folder / "tokenizer_config.json").string(),
+         fs::exists(model_folder / "chat_template.json")
+             ? " (chat_template.json is for processors of images or sound: put its text there)"
+             : "");
+  }
+  SpecialTokens& tokens = files->tokens;
+  const std::string bos = tokens["bos_token"], eos = tokens["eos_token"];
+  std::erase_if(tokens, [](const auto& token) {
+    return token.first == "bos_token" || token.first == "eos_token";
+  });
   try {
-    const ordered_json config = fs::exists(config_path)
-                                    ? parse_json<ordered_json>(read_file(config_path))
-                                    : ordered_json::object();
-    std::string source = fs::exists(jinja_path) ? read_file(jinja_path)
-                                                : template_text(config, config_path.string());
-    return {std::move(source), token_text(config, "bos_token"), token_text(config, "eos_token")};
-  } catch (const ordered_json::exception& error) {
-    fail(Exit::kEnvironment, "'{}' is no tokenizer configuration as this program knows it: {}.",
-         config_path.string(), error.what());
+    return {std::move(files->source), bos, eos, NamedTokens(tokens.begin(), tokens.end())};
+  } catch (const Error& error) {
+    throw Error(error.exit(), fmt::format("'{}': {}", files->path.string(), error.what()),
+                error.where());
   }
 }
 
 bool ChatTemplate::lies_in(const fs::path& model_folder) {
-  const fs::path config_path = model_folder / "tokenizer_config.json";
-  if (fs::exists(model_folder / "chat_template.jinja")) return true;
-  if (!fs::exists(config_path)) return false;
   try {
-    return parse_json<ordered_json>(read_file(config_path)).contains("chat_template");
-  } catch (const ordered_json::exception&) {
+    return find_chat_template(model_folder).has_value();
+  } catch (const Error&) {
     return true;  // load() says what is wrong
   }
 }
 
-ChatTemplate::ChatTemplate(std::string source, std::string bos_token, std::string eos_token)
+ChatTemplate::ChatTemplate(std::string source, std::string bos_token, std::string eos_token,
+                           NamedTokens more_tokens)
     : bos_token_(std::move(bos_token)),
       eos_token_(std::move(eos_token)),
-      hash_(hash128_hex(source + '\0' + bos_token_ + '\0' + eos_token_)) {
+      more_tokens_(std::move(more_tokens)) {
+  std::string decides = source + '\0' + bos_token_ + '\0' + eos_token_;
+  for (const auto& [name, token] : more_tokens_) decides += '\0' + name + '\0' + token;
+  hash_ = hash128_hex(decides);
   try {
     root_ = minja::Parser::parse(
         keep_indentation(source),
@@ -195,6 +180,7 @@ std::string ChatTemplate::render(std::span<const ChatMessage> messages, std::str
     }));
     context->set("strftime_now", make_strftime_now(day));
     context->set("trim", make_trim());
+    for (const auto& [name, token] : more_tokens_) context->set(name, token);
     return root_->render(context);
   } catch (const std::exception& error) {
     fail(Exit::kEnvironment, "The model's chat template fails on {} messages: {}", messages.size(),

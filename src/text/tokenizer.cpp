@@ -6,10 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "base/files.h"
-#include "base/hash.h"
-#include "base/nesting.h"
 #include "base/whole.h"
+#include "text/model_folder.h"
 #include "text/unicode.h"
 
 namespace kvcomm {
@@ -93,26 +91,22 @@ Around read_template(const json& component) {
 
 }  // namespace
 
-Tokenizer Tokenizer::load(const std::filesystem::path& tokenizer_json) {
-  if (!std::filesystem::exists(tokenizer_json)) {
-    fail(Exit::kEnvironment,
-         "There is no tokenizer at '{}': a model's folder needs its tokenizer.json.",
-         tokenizer_json.string());
-  }
-  const std::string content = read_file(tokenizer_json);
+Tokenizer Tokenizer::load(const std::filesystem::path& model_folder) {
+  const TokenizerFiles files = read_tokenizer_files(model_folder);
   try {
-    return Tokenizer(parse_json(content), hash128_hex(content));
+    return Tokenizer(files.tokenizer, files.hash, files.clean_up_spaces);
   } catch (const Error& error) {
-    throw Error(error.exit(), fmt::format("'{}': {}", tokenizer_json.string(), error.what()),
+    throw Error(error.exit(), fmt::format("'{}': {}", files.path.string(), error.what()),
                 error.where());
   } catch (const json::exception& error) {
     fail(Exit::kEnvironment, "'{}' is no tokenizer.json as this program knows it: {}.",
-         tokenizer_json.string(), error.what());
+         files.path.string(), error.what());
   }
 }
 
-Tokenizer::Tokenizer(const json& root, std::string hash)
+Tokenizer::Tokenizer(const json& root, std::string hash, bool cleans_up_spaces)
     : hash_(std::move(hash)),
+      cleans_up_spaces_(cleans_up_spaces),
       nfc_(read_normalizer(root.value("normalizer", json()))),
       pre_tokenizer_(root.value("pre_tokenizer", json())),
       model_(root.at("model")) {
@@ -143,7 +137,11 @@ void Tokenizer::read_added_tokens(const json& list) {
     const bool normalized = entry.at("normalized");
     const auto in_model = model_.vocab().find(content);
     Token& token = token_at(id);
-    if (in_model == model_.vocab().end() ? !token.bytes.empty() : in_model->second != id) {
+    const auto added = added_ids_.find(content);  // with other fields
+    const bool again = added != added_ids_.end() && added->second == id;
+    const bool taken =
+        in_model == model_.vocab().end() ? !token.bytes.empty() : in_model->second != id;
+    if (taken && !again) {
       fail(Exit::kEnvironment,
            "Its added token '{}' has the id {}, which its vocabulary has otherwise.", content, id);
     }
@@ -226,6 +224,44 @@ std::optional<int64_t> Tokenizer::id_of(std::string_view token) const {
   if (const auto added = added_ids_.find(token); added != added_ids_.end()) return added->second;
   const auto found = model_.vocab().find(token);
   return found == model_.vocab().end() ? std::nullopt : std::optional<int64_t>(found->second);
+}
+
+std::optional<Tokenizer::Difference> Tokenizer::first_difference(const Tokenizer& other,
+                                                                 Sort sort) const {
+  std::optional<Difference> first;
+  int64_t first_id = 0;
+  const auto look = [&](const Tokenizer& from) {
+    for (const auto& [token, id] : sort == Sort::kAdded ? from.added_ids_ : from.model_.vocab()) {
+      if (sort == Sort::kOrdinary && from.added_ids_.contains(token)) continue;
+      const auto here = id_of(token), there = other.id_of(token);
+      if (here == there || (first && first_id <= id)) continue;
+      first = {token, here, there};
+      first_id = id;
+    }
+  };
+  look(*this);
+  look(other);
+  return first;
+}
+
+std::string clean_up_spaces(std::string text) {
+  static constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kReplaced = {
+      {{" .", "."},
+       {" ?", "?"},
+       {" !", "!"},
+       {" ,", ","},
+       {" ' ", "'"},
+       {" n't", "n't"},
+       {" 'm", "'m"},
+       {" 's", "'s"},
+       {" 've", "'ve"},
+       {" 're", "'re"}}};
+  for (const auto& [from, to] : kReplaced) {
+    for (size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size()) {
+      text.replace(at, from.size(), to);
+    }
+  }
+  return text;
 }
 
 }  // namespace kvcomm

@@ -7,8 +7,7 @@
 namespace kvcomm {
 
 int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
-  static const Tokenizer tokenizer =
-      Tokenizer::load(testing::source_dir() / "tests/text/fixture/tokenizer.json");
+  static const Tokenizer tokenizer = Tokenizer::load(testing::source_dir() / "tests/text/fixture");
   testing::answered([&] {
     const std::string_view text(reinterpret_cast<const char*>(bytes), size);
     const std::vector<int64_t> ids = tokenizer.encode(text, /*add_special_tokens=*/true);

@@ -8,7 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   static const testing::InputFolder folder{"tokenizer.json"};
   folder.put(bytes, size);
   testing::answered([&] {
-    const Tokenizer tokenizer = Tokenizer::load(folder / "tokenizer.json");
+    const Tokenizer tokenizer = Tokenizer::load(folder.path());
     const std::string text =
         "Ab  ab's <|x|> 12345\n\n \t\u00E9e\u0301\u4F60!aaaaaaaaaaaaaaaaaaaaaaaa";
     tokenizer.decode(tokenizer.encode(text, /*add_special_tokens=*/true));

@@ -47,9 +47,8 @@ class TinyPair {
   explicit TinyPair(at::ScalarType dtype = at::kFloat, const Fidelity& fidelity = Fidelity::paper())
       : fidelity_(fidelity) {
     make_tiny_model(folder_.path() / "model");
-    const auto text =
-        std::make_shared<const Text>(Text{Tokenizer::load(folder_.path() / "model/tokenizer.json"),
-                                          ChatTemplate::load(folder_.path() / "model")});
+    const auto text = std::make_shared<const Text>(Text{
+        Tokenizer::load(folder_.path() / "model"), ChatTemplate::load(folder_.path() / "model")});
     agent_ = {std::make_shared<const Decoder>(folder_.path() / "model", dtype, at::kCPU), text};
     prompter_ = std::make_unique<Prompter>(
         Prompts::built_in(), text,

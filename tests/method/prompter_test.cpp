@@ -49,8 +49,7 @@ other_answer = "{index}: {answer}"
   }
   std::shared_ptr<const Text> text() const {
     const auto folder = folder_.path() / "model";
-    return std::make_shared<const Text>(
-        Text{Tokenizer::load(folder / "tokenizer.json"), ChatTemplate::load(folder)});
+    return std::make_shared<const Text>(Text{Tokenizer::load(folder), ChatTemplate::load(folder)});
   }
   Ids encode(std::string_view piece) const { return text()->tokenizer.encode(piece, false); }
   static Ids joined(Ids ids, const Ids& more) {
@@ -136,6 +135,25 @@ TEST_F(PrompterTest, AnswersOfVectorsStandWhereTextWould) {
   expected = joined(expected, encode(">. -- "));
   EXPECT_EQ(prompt.ids, expected);
   EXPECT_TRUE(at::equal(prompt.vectors, at::cat({own, theirs})));
+}
+
+TEST_F(PrompterTest, AnEosThatEndedAnAnswerIsNoPartOfIt) {
+  const Ids the = encode("the!"), marks = encode("!!");
+  const std::array<int64_t, 2> eos{the.back(), 7};
+  EXPECT_EQ(prompter().said(the, eos), "the");
+  EXPECT_EQ(prompter().said(marks, eos), "!");  // the last one ended it
+  EXPECT_EQ(prompter().said(the, std::array<int64_t, 1>{7}), "the!");
+  EXPECT_EQ(prompter().said({}, eos), "");
+}
+
+TEST_F(PrompterTest, SpacesAreCleanedUpWhereTheRunAndTheTokenizerSaySo) {
+  const Ids ids = encode("it 's x != y .");
+  EXPECT_EQ(prompter({.cleans_up_spaces = true}).said(ids, {}), "it 's x != y .");
+  const auto file = folder_.path() / "model/tokenizer_config.json";
+  std::string config = read_file(file);
+  std::ofstream(file) << config.replace(0, 1, R"({"clean_up_tokenization_spaces": true, )");
+  EXPECT_EQ(prompter().said(ids, {}), "it 's x != y .");
+  EXPECT_EQ(prompter({.cleans_up_spaces = true}).said(ids, {}), "it's x!= y.");
 }
 
 TEST_F(PrompterTest, WhatMarksAnswersMustNotStandInTheWording) {

@@ -22,6 +22,7 @@ TEST(Fidelity, PaperAndReleaseDifferInEveryField) {
   EXPECT_TRUE(paper.sender_aware && !release.sender_aware);
   EXPECT_TRUE(!paper.recalibration_scored && release.recalibration_scored);
   EXPECT_TRUE(!paper.tie_other_head && release.tie_other_head);
+  EXPECT_TRUE(!paper.clean_up_spaces && release.clean_up_spaces);
 }
 
 }  // namespace

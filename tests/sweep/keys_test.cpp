@@ -72,7 +72,7 @@ TEST_F(KeyTest, AFieldOfFidelityIsPartOfItWhereItDecidesAnAnswer) {
       {"importance_from", "=x=="},    {"importance_mask", "=x=="}, {"prior", "=x=="},
       {"unselected_prefill", "=xxx"}, {"shifted_start", "===="},   {"generation", "=xxx"},
       {"phase1_tokens", "===="},      {"sender_aware", "===="},    {"recalibration_scored", "===="},
-      {"tie_other_head", "===="}};
+      {"tie_other_head", "===="},     {"clean_up_spaces", "===="}};
   const nlohmann::json release = values_of(Fidelity::release());
   EXPECT_EQ(release.size(), expected.size());
   for (const auto& [key, value] : release.items()) {
@@ -93,6 +93,31 @@ sender_aware = true
   EXPECT_EQ(changed({"fidelity.unselected_prefill=first_columns"}), "===");
   EXPECT_EQ(changed({"fidelity.sender_aware=false"}), "=x=");
   EXPECT_EQ(changed({"fidelity.phase1_tokens=128"}), "=xx");
+}
+
+TEST_F(KeyTest, CleaningUpSpacesIsPartOfItWhereTheTokenizerIsSetToDoSo) {
+  edit(root() / "models/b/tokenizer_config.json", "{", "{\"clean_up_tokenization_spaces\": true, ");
+  EXPECT_EQ(changed({}), "====");
+  EXPECT_EQ(changed({"fidelity.clean_up_spaces=true"}), "xxxx");
+  const std::vector<std::string> release{"run.fidelity=release"};
+  const Plan cleaned = plan(release);
+  EXPECT_EQ(nlohmann::json::parse(cleaned.cells[0].key_json)["fidelity"]["clean_up_spaces"], true);
+  EXPECT_EQ(plan({"run.fidelity=release", "fidelity.clean_up_spaces=false"})
+                .cells[0]
+                .key_json.find("clean_up"),
+            std::string::npos);
+}
+
+// Rows of before hold the text of such an eos.
+TEST_F(KeyTest, AnEosThatIsPlainTextIsPartOfItAsLeftOut) {
+  const auto left_out = [&] {
+    return nlohmann::json::parse(plan().cells[0].key_json)["generation"].value("eos_left_out",
+                                                                               nlohmann::json());
+  };
+  EXPECT_EQ(left_out(), nlohmann::json::array({2, 3}));
+  std::ofstream(root() / "models/b/special_tokens_map.json")
+      << R"({"additional_special_tokens": ["!", "\""]})";
+  EXPECT_EQ(left_out(), nullptr);
 }
 
 TEST_F(KeyTest, ResultsNameTheFidelity) {
@@ -205,6 +230,12 @@ TEST_F(KeyTest, TheTokenizerAndTheChatTemplateChangeIt) {
   EXPECT_EQ(changed({}), "xxxx");
   edit(config, " == ", " -- ");
   EXPECT_EQ(changed({}), "====");
+  const fs::path map = root() / "models/b/special_tokens_map.json";
+  std::ofstream(map) << R"({"eos_token": "<eos>"})";  // as tokenizer.json has it
+  EXPECT_EQ(changed({}), "====");
+  std::ofstream(map) << R"({"pad_token": "word"})";  // special: no part of an answer any more
+  EXPECT_EQ(changed({}), "xxxx");
+  fs::remove(map);
   edit(root() / "models/b/tokenizer.json", "\"normalizer\":{", "\"normalizer\": {");
   EXPECT_EQ(changed({}), "xxxx");
 }

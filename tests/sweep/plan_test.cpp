@@ -108,10 +108,57 @@ TEST_F(PlanTest, ModelsOfOtherShapesAreAPairForSomeMethods) {
 }
 
 TEST_F(PlanTest, AnEmbeddingWithoutARowForEveryIdIsRefused) {
+  absent_ = Absent::kNamed;  // the weights' own shapes are another matter
+  fs::remove(root() / "models/a/model.safetensors");
   edit(root() / "models/a/config.json", "\"vocab_size\": 512", "\"vocab_size\": 300");
-  EXPECT_THAT(
-      refusal(Exit::kUsage),
-      AllOf(HasSubstr("Pair 'p'"), HasSubstr("the sender's embedding"), HasSubstr("300 rows")));
+  EXPECT_THAT(refusal(Exit::kUsage),
+              AllOf(HasSubstr("kvcomm(ratio=0.5) for pair 'p'"), HasSubstr("427 ids"),
+                    HasSubstr("the sender's embedding"), HasSubstr("300 rows")));
+  EXPECT_EQ(plan_of("\"baseline\"").cells.size(), 1u);  // asks the receiver alone
+  EXPECT_THAT(refusal_of("\"baseline\"\nmodel = \"sender\""), HasSubstr("300 rows"));
+}
+
+TEST_F(PlanTest, ATokenThatIsAddedBeyondTheEmbeddingIsRefused) {
+  edit(root() / "models/b/tokenizer.json", "\"id\":426,", "\"id\":511,");
+  std::ofstream(root() / "models/b/special_tokens_map.json") << R"({"pad_token": "<pad>"})";
+  EXPECT_THAT(refusal(Exit::kUsage),
+              AllOf(HasSubstr("513 ids (the last is that of '<pad>')"), HasSubstr("512 rows")));
+}
+
+// ---- ids that two tokenizers do not share
+
+// Exchanges the ids of two ordinary tokens in the sender's own tokenizer.json.
+void exchange_ids(const fs::path& folder) {
+  auto tokenizer = nlohmann::json::parse(read_file(folder / "tokenizer.json"));
+  auto& vocab = tokenizer["model"]["vocab"];
+  std::swap(vocab["th"], vocab["\u0120the"]);
+  std::ofstream(folder / "tokenizer.json") << tokenizer.dump();
+}
+
+TEST_F(PlanTest, ASenderThatReadsOtherTokensIsAskedNothing) {
+  exchange_ids(root() / "models/a");
+  const auto names_the_token =
+      AllOf(HasSubstr("for pair 'p': "),
+            HasSubstr("'th' has the id 259 in the sender's tokenizer and the id 257 in the "
+                      "receiver's"));
+  EXPECT_THAT(refusal_of("\"nld\""), names_the_token);
+  EXPECT_THAT(refusal_of("\"skyline\"\nmodel = \"sender\""), names_the_token);
+  for (const char* method : {"\"skyline\"", "\"kvcomm\"", "\"cipher\""}) {
+    EXPECT_EQ(plan_of(method).cells.size(), 1u) << method;
+  }
+}
+
+TEST_F(PlanTest, OnlyASendersOwnTokenizerShowsThatItReadsTheSame) {
+  EXPECT_EQ(plan_of("\"nld\"").cells.size(), 1u);
+  std::ofstream(root() / "models/a/special_tokens_map.json") << R"({"pad_token": "<pad>"})";
+  EXPECT_EQ(plan_of("\"nld\"").cells.size(), 1u);  // an added token
+  fs::remove(root() / "models/a/tokenizer.json");
+  EXPECT_THAT(refusal_of("\"nld\""),
+              HasSubstr("'" + (root() / "models/a").string() + "' has no tokenizer.json"));
+  EXPECT_EQ(plan_of("\"baseline\"\nmodel = \"sender\"").cells.size(), 1u);
+  std::ofstream(root() / "models/a/tokenizer.json") << R"({"model": {"type": "Unigram"}})";
+  EXPECT_THAT(refusal_of("\"nld\""),
+              AllOf(HasSubstr("own tokenizer cannot be read"), HasSubstr("Unigram")));
 }
 
 TEST_F(PlanTest, WeightsThatAreNotWholeAreRefused) {

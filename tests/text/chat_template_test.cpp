@@ -126,8 +126,7 @@ TEST(ChatTemplate, HashTellsTemplatesApart) {
 }
 
 TEST(EncodeChat, WritesOneBos) {
-  const Tokenizer tokenizer =
-      Tokenizer::load(testing::source_dir() / "tests/text/fixture/tokenizer.json");
+  const Tokenizer tokenizer = Tokenizer::load(testing::source_dir() / "tests/text/fixture");
   const ChatTemplate chat_template("{{ bos_token }}{{ messages[0].content }}", "<bos>", "<eos>");
   const std::vector<int64_t> ids = encode_chat(tokenizer, chat_template, "the", kDate);
   EXPECT_EQ(std::count(ids.begin(), ids.end(), tokenizer.id_of("<bos>")), 1);

@@ -94,8 +94,8 @@ def texts_to_encode(rng, specials, samples):
 class Program:
     """The compiled tokenizer: requests in, answers out, a line each."""
 
-    def __init__(self, path, vocabulary):
-        self.command = [path, str(vocabulary)]
+    def __init__(self, path, model_folder):
+        self.command = [path, str(model_folder)]
 
     def answer(self, requests):
         lines = "\n".join(map(json.dumps, requests)) + "\n"
@@ -166,7 +166,7 @@ def main():
     rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
         path = find_vocabulary(options.vocabulary, folder)
-        package, program = Tokenizer.from_file(str(path)), Program(options.program, path)
+        package, program = Tokenizer.from_file(str(path)), Program(options.program, path.parent)
         specials = [t["content"] for t in json.loads(path.read_text())["added_tokens"]]
         encoded, ids = check_encoding(program, package, texts_to_encode(rng, specials, options.samples))
         size = package.get_vocab_size()

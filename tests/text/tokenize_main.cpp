@@ -30,7 +30,7 @@ nlohmann::json answer(const kvcomm::Tokenizer& tokenizer, const nlohmann::json& 
 
 int main(int argc, char** argv) {
   if (argc != 2) {
-    fmt::print(stderr, "Usage: {} tokenizer.json < requests\n", argv[0]);
+    fmt::print(stderr, "Usage: {} model-folder < requests\n", argv[0]);
     return static_cast<int>(kvcomm::Exit::kUsage);
   }
   try {

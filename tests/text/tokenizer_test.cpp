@@ -26,7 +26,7 @@ json base_tokenizer() { return json::parse(read_file(fixture() / "tokenizer.json
 Tokenizer load_json(const json& tokenizer) {
   const testing::TemporaryFolder folder;
   write_file_atomic(folder.path() / "tokenizer.json", tokenizer.dump());
-  return Tokenizer::load(folder.path() / "tokenizer.json");
+  return Tokenizer::load(folder.path());
 }
 
 std::string refusal(const json& patch) {
@@ -78,7 +78,7 @@ TEST(Tokenizer, ReadsMergesInBothSpellings) {
 }
 
 TEST(Tokenizer, KnowsItsTokens) {
-  const Tokenizer tokenizer = Tokenizer::load(fixture() / "tokenizer.json");
+  const Tokenizer tokenizer = Tokenizer::load(fixture());
   EXPECT_EQ(tokenizer.vocab_size(), 427);  // 420 of the model, 7 added
   EXPECT_EQ(tokenizer.id_of("<eos>"), 1);
   EXPECT_EQ(tokenizer.id_of("<left>"), 420);
@@ -87,7 +87,7 @@ TEST(Tokenizer, KnowsItsTokens) {
 }
 
 TEST(Tokenizer, DecodesIdsWithoutATokenToNothing) {
-  const Tokenizer tokenizer = Tokenizer::load(fixture() / "tokenizer.json");
+  const Tokenizer tokenizer = Tokenizer::load(fixture());
   std::vector<int64_t> ids = tokenizer.encode("the", false);
   ids.insert(ids.begin(), {-1, 427, 1'000'000});
   EXPECT_EQ(tokenizer.decode(ids), "the");
@@ -102,7 +102,7 @@ TEST(Tokenizer, HashesTheContent) {
 }
 
 TEST(Tokenizer, RefusesTextThatIsNotUtf8) {
-  const Tokenizer tokenizer = Tokenizer::load(fixture() / "tokenizer.json");
+  const Tokenizer tokenizer = Tokenizer::load(fixture());
   try {
     tokenizer.encode("abc\xC3(", true);
     FAIL() << "encoded";
@@ -134,7 +134,7 @@ TEST(Unicode, ReplacesEachMaximalBrokenPart) {
 }
 
 TEST(Tokenizer, LongWordsAndLongSpaceStayFast) {
-  const Tokenizer tokenizer = Tokenizer::load(fixture() / "tokenizer.json");
+  const Tokenizer tokenizer = Tokenizer::load(fixture());
   std::string text(300'000, 't');
   text += std::string(300'000, ' ') + "x" + std::string(300'000, '\n');
   // Not EXPECT_EQ, whose line-by-line difference of such texts would fill the memory.
@@ -142,7 +142,7 @@ TEST(Tokenizer, LongWordsAndLongSpaceStayFast) {
 }
 
 TEST(Tokenizer, ServesSeveralThreads) {
-  const Tokenizer tokenizer = Tokenizer::load(fixture() / "tokenizer.json");
+  const Tokenizer tokenizer = Tokenizer::load(fixture());
   const std::string text = "The harbour master wrote down every ship: 12 from the north.";
   const std::vector<int64_t> expected = tokenizer.encode(text, true);
   std::array<int, 4> wrong{};
@@ -201,7 +201,7 @@ TEST(Tokenizer, RefusesExpressionsThatReadDifferentlyElsewhere) {
 
 TEST(Tokenizer, NamesTheFile) {
   try {
-    Tokenizer::load("/nowhere/tokenizer.json");
+    Tokenizer::load("/nowhere");
     FAIL() << "loaded";
   } catch (const Error& error) {
     EXPECT_EQ(error.exit(), Exit::kEnvironment);
