@@ -77,12 +77,3 @@ add_library(kvc::hdf5 ALIAS kvc_hdf5)
 target_include_directories(kvc_hdf5 SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
 target_link_libraries(kvc_hdf5 INTERFACE ${HDF5_C_LIBRARIES})
 target_compile_definitions(kvc_hdf5 INTERFACE ${HDF5_C_DEFINITIONS})
-
-# ---- minja (header-only), taken from PyPI at set-up
-set(KVCOMM_MINJA ${CMAKE_SOURCE_DIR}/third_party/minja CACHE PATH "The folder that holds minja/minja.hpp")
-if(NOT EXISTS ${KVCOMM_MINJA}/minja/minja.hpp)
-  message(FATAL_ERROR "No minja headers at '${KVCOMM_MINJA}': run launch/setup.sh.")
-endif()
-add_library(kvc_minja INTERFACE)
-add_library(kvc::minja ALIAS kvc_minja)
-target_include_directories(kvc_minja SYSTEM INTERFACE ${KVCOMM_MINJA})

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Set-up from nothing: packages, virtual environment, minja's headers, demo model, build.
+# Set-up from nothing: packages, virtual environment, demo model, build.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cd "$root"
@@ -99,29 +99,6 @@ install_venv() {
   sha256sum "${files[@]}" >"$stamp"
 }
 
-# ---- minja
-
-# The headers go to third_party/minja/minja, beside the licence of the package that carries them.
-# pip checks the archive's hash and asks the package for its metadata, but builds nothing.
-install_minja() {
-  local target=third_party/minja work
-  cmp -s launch/minja.txt "$target/minja.txt" && return
-  say "fetching minja's headers (50 MB, 10 s)"
-  mkdir -p third_party
-  rm -rf third_party/.minja.* # of a set-up that was interrupted
-  work=$(mktemp -d third_party/.minja.XXXXXX)
-  pip download --no-deps --no-binary llama-cpp-python --dest "$work" --requirement launch/minja.txt
-  tar -xzf "$work"/*.tar.gz -C "$work" --strip-components=3 --wildcards \
-    '*/vendor/llama.cpp/LICENSE' '*/vendor/llama.cpp/vendor/minja/*'
-  mkdir -p "$work/made"
-  mv "$work/vendor/minja" "$work/made/minja"
-  mv "$work/LICENSE" "$work/made/LICENSE-llama.cpp"
-  cp launch/minja.txt "$work/made/"
-  rm -rf "$target"
-  mv "$work/made" "$target"
-  rm -rf "$work"
-}
-
 # ---- build
 
 # One job per 2 GiB of free memory at most: libtorch's headers are large.
@@ -157,7 +134,6 @@ main() {
   install_packages
   check_python
   install_venv
-  install_minja
   "$venv/bin/python" launch/make_demo_model.py
   configure "$preset"
   build "$preset" "${1:-all}"

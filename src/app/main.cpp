@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "app/commands.h"
+#include "app/render.h"
 #include "app/show.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -166,6 +167,9 @@ int main(int argc, char** argv) {
   add_list_options(list, listed);
   list.footer(
       "Example: kvcomm ls datasets --data data --model HuggingFaceTB/SmolLM2-135M-Instruct");
+  CLI::App& render = *app.add_subcommand("render", "Print what a model reads for a message");
+  kvcomm::RenderArguments rendered;
+  add_render_options(render, rendered);
 
   if (const auto sentence = unknown_command(app, argc, argv)) {
     spdlog::error("{}", *sentence);
@@ -186,6 +190,7 @@ int main(int argc, char** argv) {
     }
     if (show.parsed()) return static_cast<int>(kvcomm::show_command(shown));
     if (score.parsed()) return static_cast<int>(kvcomm::score_command(rescored));
+    if (render.parsed()) return static_cast<int>(kvcomm::render_command(rendered));
     return static_cast<int>(kvcomm::list_command(listed));
   } catch (const kvcomm::Error& error) {
     spdlog::error("{}", error.what());

@@ -177,8 +177,8 @@ std::set<int64_t> spelled_eos(const PlannedPair& planned, const Tokenizer& token
 }
 
 // The receiver's tokenizer and chat template, as far as they are there.
-void plan_text(PlannedPair& planned, const ModelParts& sender, const ModelParts& receiver,
-               bool sender_is_asked) {
+void plan_text(const Config& config, PlannedPair& planned, const ModelParts& sender,
+               const ModelParts& receiver, bool sender_is_asked) {
   std::optional<Tokenizer> tokenizer;
   if (receiver.tokenizer) {
     tokenizer = Tokenizer::load(planned.receiver);
@@ -191,6 +191,7 @@ void plan_text(PlannedPair& planned, const ModelParts& sender, const ModelParts&
   }
   if (receiver.chat) {
     const auto chat = ChatTemplate::load(planned.receiver);
+    chat.render("Hello", config.run.date);  // what refuses any message is told before weights load
     planned.chat_hash = chat.hash();
     planned.eos_token = chat.eos_token();
     planned.eos_known = tokenizer && tokenizer->id_of(planned.eos_token);
@@ -206,7 +207,7 @@ PlannedPair plan_pair(const Config& config, const PairConfig& pair, Absent absen
   if (!sender.config || !receiver.config) return planned;
   planned.sender_config = load_model_config(planned.sender);
   planned.receiver_config = load_model_config(planned.receiver);
-  plan_text(planned, sender, receiver, sender_is_asked);
+  plan_text(config, planned, sender, receiver, sender_is_asked);
   return planned;
 }
 

@@ -3,11 +3,12 @@
 #include <chrono>
 #include <cstdio>
 #include <ctime>
-#include <minja/minja.hpp>  // heavy: included here alone
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "text/jinja/arguments.h"
+#include "text/jinja/template.h"
 #include "text/model_folder.h"
 #include "text/unicode.h"
 
@@ -27,7 +28,7 @@ std::tm parse_date(std::string_view date) {
   const std::chrono::year_month_day ymd{std::chrono::year(year), std::chrono::month(month),
                                         std::chrono::day(day)};
   if (fields != 3 || read != 10 || text.size() != 10 || !ymd.ok()) {
-    fail(Exit::kUsage, "The date '{}' is no day in the form 2024-07-26 (run.date).", date);
+    fail(Exit::kUsage, "The date '{}' is no day in the form 2024-07-26 (run.date, --date).", date);
   }
   const std::time_t midnight = std::chrono::system_clock::to_time_t(std::chrono::sys_days(ymd));
   std::tm fields_of_day{};
@@ -47,60 +48,35 @@ std::string format_date(const std::tm& day, const std::string& format) {
   return text;
 }
 
-// Python's str.strip(): minja's own knows blank, tab, CR and LF only.
-std::string strip(std::string_view text) {
-  const auto is_space = [](char32_t c) { return is_white_space(c) || (c >= 0x1C && c <= 0x1F); };
-  while (!text.empty() && is_space(character_before(text, text.size()).value)) {
-    text.remove_suffix(character_before(text, text.size()).size);
-  }
-  while (!text.empty() && is_space(character_at(text, 0).value)) {
-    text.remove_prefix(character_at(text, 0).size);
-  }
-  return std::string(text);
+jinja::Value make_strftime_now(const std::tm& day) {
+  return jinja::make_function([day](const jinja::Arguments& arguments) -> jinja::Value {
+    return format_date(day, jinja::Bound("strftime_now", arguments, {"format"}, 1).text(0));
+  });
 }
 
-minja::Value make_trim() {
-  return minja::Value::callable(
-      [](const std::shared_ptr<minja::Context>&, minja::ArgumentsValue& args) -> minja::Value {
-        args.expectArgs("trim", {1, 1}, {0, 0});
-        return args.args[0].is_null() ? args.args[0] : strip(args.args[0].get<std::string>());
-      });
-}
-
-minja::Value make_strftime_now(const std::tm& day) {
-  return minja::Value::callable(
-      [day](const std::shared_ptr<minja::Context>&, minja::ArgumentsValue& args) -> minja::Value {
-        args.expectArgs("strftime_now", {1, 1}, {0, 0});
-        return format_date(day, args.args[0].get<std::string>());
-      });
-}
-
-// Whether the white space after these bytes is stripped by a tag's '-'.
-bool strips_what_follows(std::string_view before) {
-  const size_t last = before.find_last_not_of(" \t\r\n");
-  if (last == std::string_view::npos || last < 2) return false;
-  const std::string_view tag_end = before.substr(last - 2, 3);
-  return tag_end == "-}}" || tag_end == "-%}" || tag_end == "-#}";
-}
-
-// minja's lstrip_blocks also takes the indentation of an expression's line, which Jinja leaves:
-// such indentation becomes an expression itself, "  {{ x }}" -> "{{ '  ' }}{{ x }}".
-std::string keep_indentation(std::string_view source) {
-  std::string kept;
-  for (size_t at = 0; at < source.size();) {
-    const bool line_starts = at == 0 || source[at - 1] == '\n';
-    const size_t end = line_starts ? source.find_first_not_of(" \t", at) : at;
-    const bool indents =
-        end != std::string_view::npos && end > at && source.substr(end).starts_with("{{") &&
-        !source.substr(end).starts_with("{{-") && !strips_what_follows(source.substr(0, at));
-    if (indents) {
-      kept += fmt::format("{{{{ '{}' }}}}", source.substr(at, end - at));
-      at = end;
-    } else {
-      kept += source[at++];
+jinja::Value message_list(std::span<const ChatMessage> messages) {
+  jinja::Values list;
+  for (const ChatMessage& message : messages) {
+    if (const auto broken = find_broken_utf8(message.content)) {
+      fail(Exit::kUsage, "A {}'s message is not UTF-8: its byte {} of {} breaks it.", message.role,
+           *broken, message.content.size());
     }
+    jinja::Dict entry;
+    entry.set("role", message.role);
+    entry.set("content", message.content);
+    list.push_back(std::make_shared<jinja::Dict>(std::move(entry)));
   }
-  return kept;
+  return jinja::make_list(std::move(list));
+}
+
+// A failure as one line: what a template raises may have several, and its own can be long.
+std::string describe(const jinja::Failure& failure) {
+  constexpr size_t kShown = 160;
+  std::string text =
+      fmt::format("{} (line {}: {}{})", failure.what, failure.line, failure.text.substr(0, kShown),
+                  failure.text.size() > kShown ? "..." : "");
+  std::ranges::replace(text, '\n', ' ');
+  return replace_broken_utf8(text);
 }
 
 }  // namespace
@@ -121,12 +97,8 @@ ChatTemplate ChatTemplate::load(const fs::path& model_folder) {
   std::erase_if(tokens, [](const auto& token) {
     return token.first == "bos_token" || token.first == "eos_token";
   });
-  try {
-    return {std::move(files->source), bos, eos, NamedTokens(tokens.begin(), tokens.end())};
-  } catch (const Error& error) {
-    throw Error(error.exit(), fmt::format("'{}': {}", files->path.string(), error.what()),
-                error.where());
-  }
+  return {std::move(files->source), bos, eos, NamedTokens(tokens.begin(), tokens.end()),
+          fmt::format("The chat template in '{}'", files->path.string())};
 }
 
 bool ChatTemplate::lies_in(const fs::path& model_folder) {
@@ -138,19 +110,22 @@ bool ChatTemplate::lies_in(const fs::path& model_folder) {
 }
 
 ChatTemplate::ChatTemplate(std::string source, std::string bos_token, std::string eos_token,
-                           NamedTokens more_tokens)
-    : bos_token_(std::move(bos_token)),
-      eos_token_(std::move(eos_token)),
-      more_tokens_(std::move(more_tokens)) {
-  std::string decides = source + '\0' + bos_token_ + '\0' + eos_token_;
-  for (const auto& [name, token] : more_tokens_) decides += '\0' + name + '\0' + token;
-  hash_ = hash128_hex(decides);
+                           NamedTokens more_tokens, std::string where)
+    : eos_token_(std::move(eos_token)), where_(std::move(where)), tokens_(std::move(more_tokens)) {
+  std::string hashed = source + '\0' + bos_token + '\0' + eos_token_;
+  for (const auto& [name, text] : tokens_) {
+    if (source.find(name) != std::string::npos) hashed += '\0' + name + '\0' + text;
+  }
+  hash_ = hash128_hex(hashed);
+  tokens_.insert(tokens_.begin(), {{"bos_token", std::move(bos_token)}, {"eos_token", eos_token_}});
+  std::erase_if(tokens_, [](const auto& token) { return token.second.empty(); });
+  if (const auto broken = find_broken_utf8(source)) {
+    fail(Exit::kEnvironment, "{} is not UTF-8: its byte {} breaks it.", where_, *broken);
+  }
   try {
-    root_ = minja::Parser::parse(
-        keep_indentation(source),
-        {.trim_blocks = true, .lstrip_blocks = true, .keep_trailing_newline = false});
-  } catch (const std::exception& error) {
-    fail(Exit::kEnvironment, "The model's chat template cannot be parsed: {}", error.what());
+    template_ = std::make_shared<const jinja::Template>(source);
+  } catch (const jinja::Failure& failure) {
+    fail(Exit::kEnvironment, "{} cannot be followed: {}.", where_, describe(failure));
   }
 }
 
@@ -162,29 +137,19 @@ std::string ChatTemplate::render(std::string_view user_message, std::string_view
 std::string ChatTemplate::render(std::span<const ChatMessage> messages, std::string_view date,
                                  bool add_generation_prompt) const {
   const std::tm day = parse_date(date);
-  ordered_json list = ordered_json::array();
-  for (const ChatMessage& message : messages) {
-    if (const auto broken = find_broken_utf8(message.content)) {
-      fail(Exit::kUsage, "A {}'s message is not UTF-8: its byte {} of {} breaks it.", message.role,
-           *broken, message.content.size());
-    }
-    list.push_back({{"role", message.role}, {"content", message.content}});
-  }
+  std::map<std::string, jinja::Value> variables = {
+      {"messages", message_list(messages)},
+      {"tools", jinja::None{}},
+      {"documents", jinja::None{}},
+      {"add_generation_prompt", add_generation_prompt},
+      {"strftime_now", make_strftime_now(day)},
+  };
+  if (date != kTemplateDate) variables["date_string"] = format_date(day, "%d %b %Y");
+  for (const auto& [name, text] : tokens_) variables[name] = text;
   try {
-    const auto context = minja::Context::make(minja::Value(ordered_json{
-        {"messages", std::move(list)},
-        {"add_generation_prompt", add_generation_prompt},
-        {"bos_token", bos_token_},
-        {"eos_token", eos_token_},
-        {"date_string", format_date(day, "%d %b %Y")},
-    }));
-    context->set("strftime_now", make_strftime_now(day));
-    context->set("trim", make_trim());
-    for (const auto& [name, token] : more_tokens_) context->set(name, token);
-    return root_->render(context);
-  } catch (const std::exception& error) {
-    fail(Exit::kEnvironment, "The model's chat template fails on {} messages: {}", messages.size(),
-         error.what());
+    return template_->render(std::move(variables));
+  } catch (const jinja::Failure& failure) {
+    fail(Exit::kEnvironment, "{} cannot be rendered: {}.", where_, describe(failure));
   }
 }
 
