@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,10 +17,9 @@
 #include "base/text.h"
 #include "sweep/provenance.h"
 
-namespace {
+namespace kvcomm {
 
-using kvcomm::Exit;
-using kvcomm::SweepArguments;
+namespace {
 
 // How much is said on standard error.
 void add_log_options(CLI::App& command) {
@@ -51,7 +52,7 @@ void add_sweep_options(CLI::App& command, SweepArguments& arguments) {
   add_log_options(command);
 }
 
-void add_list_options(CLI::App& command, kvcomm::ListArguments& arguments) {
+void add_list_options(CLI::App& command, ListArguments& arguments) {
   command.add_option("what", arguments.what, "methods or datasets")
       ->required()
       ->check(CLI::IsMember({"methods", "datasets"}));
@@ -71,7 +72,7 @@ void add_list_options(CLI::App& command, kvcomm::ListArguments& arguments) {
       ->capture_default_str();
 }
 
-void add_show_options(CLI::App& command, kvcomm::ShowArguments& arguments) {
+void add_show_options(CLI::App& command, ShowArguments& arguments) {
   command.add_option("results", arguments.results, "A results.h5 or all.h5, or the folder of one")
       ->required();
   command.add_option("--dataset", arguments.dataset, "The sample's data set, where there are more");
@@ -81,15 +82,15 @@ void add_show_options(CLI::App& command, kvcomm::ShowArguments& arguments) {
       ->required();
 }
 
-const std::map<std::string, kvcomm::Lemmas> kNormalisations{
-    {"with-lemmas", kvcomm::Lemmas::kWith}, {"without-lemmas", kvcomm::Lemmas::kWithout}};
+const std::map<std::string, Lemmas> kNormalisations{{"with-lemmas", Lemmas::kWith},
+                                                    {"without-lemmas", Lemmas::kWithout}};
 
-void add_score_options(CLI::App& command, kvcomm::RescoreOptions& options) {
+void add_score_options(CLI::App& command, RescoreOptions& options) {
   command.add_option("results", options.input, "A results.h5, or the folder that holds it")
       ->required();
   command.add_option("-o,--output", options.output, "The file to write")->required();
   command.add_option("--metric", options.metric, "Of all cells (default: each cell's own)")
-      ->check(CLI::IsMember(kvcomm::metric_names()));
+      ->check(CLI::IsMember(metric_names()));
   command
       .add_option_function<std::string>(
           "--normalisation",
@@ -110,67 +111,110 @@ std::optional<std::string> unknown_command(const CLI::App& app, int argc, char**
   std::vector<std::string> names;
   for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
   if (word == words.end() || std::ranges::count(names, *word) > 0) return std::nullopt;
-  const std::string near = kvcomm::did_you_mean(*word, names);
+  const std::string near = did_you_mean(*word, names);
   return fmt::format("There is no command '{}'.{}", *word,
-                     near.empty() ? " The commands are " + kvcomm::join(names, ", ") + "." : near);
+                     near.empty() ? " The commands are " + join(names, ", ") + "." : near);
+}
+
+// What the command line asks for, once it is read.
+using Action = std::function<Exit()>;
+using Words = std::vector<std::string>;
+
+void add_run(CLI::App& app, const Words& argv, Action& action) {
+  CLI::App& run =
+      *app.add_subcommand("run", "Run a sweep (under mpirun or srun: on all its ranks)");
+  const auto arguments = std::make_shared<SweepArguments>(SweepArguments{.argv = argv});
+  add_sweep_options(run, *arguments);
+  run.footer("Example: mpirun -np 2 --bind-to none kvcomm run sweep.toml --set run.limit=20");
+  run.callback([&action, arguments] { action = [=] { return run_command(*arguments); }; });
+}
+
+void add_plan(CLI::App& app, const Words& argv, Action& action) {
+  CLI::App& plan = *app.add_subcommand("plan", "Check a sweep and show what it will do");
+  const auto arguments = std::make_shared<SweepArguments>(SweepArguments{.argv = argv});
+  add_sweep_options(plan, *arguments);
+  plan.add_flag("--strict", arguments->strict,
+                "Leave with the code that `run` would leave with where something is wrong");
+  plan.add_flag("--summary", arguments->summary, "Print the last table alone");
+  plan.add_flag("--hash", arguments->hash,
+                "Hash weights that no run has hashed yet, so that what is stored is known");
+  plan.footer(
+      "Example: kvcomm plan sweep.toml --strict --summary && sbatch slurm/sweep.sbatch sweep.toml");
+  plan.callback([&action, arguments] { action = [=] { return plan_command(*arguments); }; });
+}
+
+void add_merge(CLI::App& app, Action& action) {
+  CLI::App& merge = *app.add_subcommand("merge", "Write results.h5 anew from a folder's journals");
+  const auto output = std::make_shared<std::string>();
+  const auto keys = std::make_shared<Keys>(Keys::kNewest);
+  merge.add_option("output", *output, "The folder that sweeps wrote to, or its results.h5")
+      ->required();
+  merge.add_flag_callback(
+      "--all", [keys] { *keys = Keys::kAll; },
+      "Write all.h5 in place of results.h5: also what ran with other settings, as cells of their "
+      "own");
+  add_log_options(merge);
+  merge.footer("Example: kvcomm merge results/sweep");
+  merge.callback(
+      [&action, output, keys] { action = [=] { return merge_command(*output, *keys); }; });
+}
+
+void add_show(CLI::App& app, Action& action) {
+  CLI::App& show = *app.add_subcommand(
+      "show", "Print one sample: what was asked, what is accepted, what each method answered");
+  const auto arguments = std::make_shared<ShowArguments>();
+  add_show_options(show, *arguments);
+  show.footer("Example: kvcomm show results/sweep --dataset countries --sample 3");
+  show.callback([&action, arguments] { action = [=] { return show_command(*arguments); }; });
+}
+
+void add_score(CLI::App& app, const Words& argv, Action& action) {
+  CLI::App& score = *app.add_subcommand("score", "Score the answers of a results.h5 again");
+  const auto options = std::make_shared<RescoreOptions>(RescoreOptions{.argv = argv});
+  add_score_options(score, *options);
+  score.footer("Example: kvcomm score results/sweep --output again.h5 --metric f1");
+  score.callback([&action, options] { action = [=] { return score_command(*options); }; });
+}
+
+void add_list(CLI::App& app, Action& action) {
+  CLI::App& list = *app.add_subcommand("ls", "List the methods, or the data sets and their files");
+  const auto arguments = std::make_shared<ListArguments>();
+  add_list_options(list, *arguments);
+  list.footer(
+      "Example: kvcomm ls datasets --data data --model HuggingFaceTB/SmolLM2-135M-Instruct");
+  list.callback([&action, arguments] { action = [=] { return list_command(*arguments); }; });
+}
+
+void add_render(CLI::App& app, Action& action) {
+  CLI::App& render = *app.add_subcommand("render", "Print what a model reads for a message");
+  const auto arguments = std::make_shared<RenderArguments>();
+  add_render_options(render, *arguments);
+  render.callback([&action, arguments] { action = [=] { return render_command(*arguments); }; });
 }
 
 }  // namespace
 
+}  // namespace kvcomm
+
 int main(int argc, char** argv) {
-  kvcomm::start_log(-1);
+  using namespace kvcomm;
+  start_log(-1);
   CLI::App app(
       "Measures how two language models communicate: KVComm (arXiv 2510.03346) and what it is "
       "compared with, over MPI and NCCL.");
-  app.set_version_flag("--version", kvcomm::version_text,
+  app.set_version_flag("--version", version_text,
                        "Print the versions of the program and of what it stands on");
   app.require_subcommand(1);
   app.footer("`kvcomm COMMAND --help` has each command's options and an example.");
-
-  SweepArguments arguments;
-  arguments.argv.assign(argv, argv + argc);
-  CLI::App& run =
-      *app.add_subcommand("run", "Run a sweep (under mpirun or srun: on all its ranks)");
-  add_sweep_options(run, arguments);
-  run.footer("Example: mpirun -np 2 --bind-to none kvcomm run sweep.toml --set run.limit=20");
-  CLI::App& plan = *app.add_subcommand("plan", "Check a sweep and show what it will do");
-  add_sweep_options(plan, arguments);
-  plan.add_flag("--strict", arguments.strict,
-                "Leave with the code that `run` would leave with where something is wrong");
-  plan.add_flag("--summary", arguments.summary, "Print the last table alone");
-  plan.add_flag("--hash", arguments.hash,
-                "Hash weights that no run has hashed yet, so that what is stored is known");
-  plan.footer(
-      "Example: kvcomm plan sweep.toml --strict --summary && sbatch slurm/sweep.sbatch sweep.toml");
-  CLI::App& merge = *app.add_subcommand("merge", "Write results.h5 anew from a folder's journals");
-  std::string output;
-  merge.add_option("output", output, "The folder that sweeps wrote to, or its results.h5")
-      ->required();
-  bool all_keys = false;
-  merge.add_flag("--all", all_keys,
-                 "Write all.h5 in place of results.h5: also what ran with other settings, as cells "
-                 "of their own");
-  add_log_options(merge);
-  merge.footer("Example: kvcomm merge results/sweep");
-  CLI::App& show = *app.add_subcommand(
-      "show", "Print one sample: what was asked, what is accepted, what each method answered");
-  kvcomm::ShowArguments shown;
-  add_show_options(show, shown);
-  show.footer("Example: kvcomm show results/sweep --dataset countries --sample 3");
-  CLI::App& score = *app.add_subcommand("score", "Score the answers of a results.h5 again");
-  kvcomm::RescoreOptions rescored;
-  rescored.argv.assign(argv, argv + argc);
-  add_score_options(score, rescored);
-  score.footer("Example: kvcomm score results/sweep --output again.h5 --metric f1");
-  CLI::App& list = *app.add_subcommand("ls", "List the methods, or the data sets and their files");
-  kvcomm::ListArguments listed;
-  add_list_options(list, listed);
-  list.footer(
-      "Example: kvcomm ls datasets --data data --model HuggingFaceTB/SmolLM2-135M-Instruct");
-  CLI::App& render = *app.add_subcommand("render", "Print what a model reads for a message");
-  kvcomm::RenderArguments rendered;
-  add_render_options(render, rendered);
-
+  const Words words(argv, argv + argc);
+  Action action;
+  add_run(app, words, action);
+  add_plan(app, words, action);
+  add_merge(app, action);
+  add_show(app, action);
+  add_score(app, words, action);
+  add_list(app, action);
+  add_render(app, action);
   if (const auto sentence = unknown_command(app, argc, argv)) {
     spdlog::error("{}", *sentence);
     return static_cast<int>(Exit::kUsage);
@@ -182,17 +226,8 @@ int main(int argc, char** argv) {
     return code == 0 ? 0 : static_cast<int>(Exit::kUsage);
   }
   try {
-    if (run.parsed()) return static_cast<int>(kvcomm::run_command(arguments));
-    if (plan.parsed()) return static_cast<int>(kvcomm::plan_command(arguments));
-    if (merge.parsed()) {
-      const auto keys = all_keys ? kvcomm::Keys::kAll : kvcomm::Keys::kNewest;
-      return static_cast<int>(kvcomm::merge_command(output, keys));
-    }
-    if (show.parsed()) return static_cast<int>(kvcomm::show_command(shown));
-    if (score.parsed()) return static_cast<int>(kvcomm::score_command(rescored));
-    if (render.parsed()) return static_cast<int>(kvcomm::render_command(rendered));
-    return static_cast<int>(kvcomm::list_command(listed));
-  } catch (const kvcomm::Error& error) {
+    return static_cast<int>(action());
+  } catch (const Error& error) {
     spdlog::error("{}", error.what());
     return static_cast<int>(error.exit());
   } catch (const std::exception& error) {
