@@ -35,6 +35,14 @@ has_gpu() {
 # The preset that builds into build/ on this machine.
 build_preset() { if has_gpu; then echo cuda; else echo release; fi; }
 
+# stop_job PID: of mpirun, which hands USR1 on only once it has ranks. Sets the caller's $stopped.
+stop_job() {
+  local ranks=/proc/$1/task/$1/children
+  stopped=USR1
+  if [[ -r $ranks && ! $(<"$ranks") ]]; then stopped=TERM; fi
+  kill -"$stopped" "$1" 2>/dev/null || true
+}
+
 # mpi_run RANKS PROGRAM ARGS...: returns the job's code. No binding: the program shares the cores out
 # itself. --oversubscribe allows more ranks than cores; where there are enough it changes nothing.
 #
@@ -42,7 +50,7 @@ build_preset() { if has_gpu; then echo cuda; else echo release; fi; }
 # terminal's signals do not reach it, and what this shell gets goes to the ranks as USR1, which mpirun
 # hands on: they finish what they have in hand and leave with 75; a second one ends them at once.
 mpi_run() {
-  local ranks=$1 job code=0 signals=0
+  local ranks=$1 job code=0 stopped=''
   shift
   command -v mpirun >/dev/null ||
     die "$exit_environment" "there is no mpirun here: install Open MPI (Debian's package openmpi-bin)."
@@ -54,13 +62,13 @@ mpi_run() {
   # --quiet: a stop is no failure to explain. <&0: else a background job reads nothing.
   setsid mpirun --quiet -np "$ranks" --bind-to none --oversubscribe "$@" <&0 &
   job=$!
-  trap 'signals=$((signals + 1)); kill -USR1 "$job" 2>/dev/null || true' INT TERM HUP
+  trap 'stop_job "$job"' INT TERM HUP
   # A signal ends `wait`, not the job: wait until it is gone, then ask for its code.
   while kill -0 "$job" 2>/dev/null; do wait "$job" || true; done
   wait "$job" || code=$?
   trap - INT TERM HUP
-  # Ranks that had not come so far as to catch the signal died of it.
-  if ((signals && code > 128)); then code=75; fi
+  # Nothing had begun, or ranks had not come so far as to catch the signal and died of it.
+  if [[ $stopped == TERM ]] || { [[ $stopped ]] && ((code > 128)); }; then code=75; fi
   if ((code > 128)); then say "the run died of signal $((code - 128)) ($(kill -l "$((code - 128))"))"; fi
   return "$code"
 }

@@ -17,7 +17,7 @@ namespace kvcomm {
 
 namespace {
 
-char kShortSpin[] = "GOMP_SPINCOUNT=10000";
+char kShortSpin[] = "GOMP_SPINCOUNT=3000";
 
 // The command is the first word that is no option.
 bool is_run(char** argv) {

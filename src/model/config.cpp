@@ -1,5 +1,7 @@
 #include "model/config.h"
 
+#include <algorithm>
+#include <cctype>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -209,6 +211,15 @@ void refuse_quantised(const Source& source, const fs::path& folder) {
   }
 }
 
+// Weights that transformers would look for under a name of the configuration's own.
+void refuse_renamed_weights(const Source& source) {
+  if (!source.has("transformers_weights")) return;
+  fail(Exit::kEnvironment,
+       "'{}': 'transformers_weights' names {}, and this program reads model.safetensors, or what "
+       "model.safetensors.index.json names: rename the file, and take the key out.",
+       source.path(), source["transformers_weights"].dump());
+}
+
 void refuse_adapter(const fs::path& folder) {
   const fs::path file = folder / "adapter_config.json";
   if (!is_there(file)) return;
@@ -221,14 +232,17 @@ void refuse_adapter(const fs::path& folder) {
        file.string(), base.is_string() ? base.dump() : "a model that it does not name");
 }
 
-// transformers goes by model_type alone, and its exports by both.
+// transformers goes by model_type alone, and its exports by both; the first ones wrote "LLaMA".
 std::string architecture_of(const Source& source) {
   const auto names = source.get_or<std::vector<std::string>>("architectures", {});
   const auto type = source.get_or<std::string>("model_type", "");
   const std::string named = names.empty() ? "" : names.front();
+  const auto is_named = [&](const std::string& name) {
+    return std::ranges::equal(named, name, {}, ::tolower, ::tolower);
+  };
   for (const auto& [known, prefix] : {std::pair{"llama", "Llama"}, std::pair{"qwen2", "Qwen2"}}) {
     const std::string decoder = fmt::format("{}ForCausalLM", prefix);
-    const bool by_name = named == decoder || named == fmt::format("{}Model", prefix);
+    const bool by_name = is_named(decoder) || is_named(fmt::format("{}Model", prefix));
     const bool by_type = type == known;
     if (by_name ? by_type || type.empty() : by_type && named.empty()) return decoder;
   }
@@ -277,6 +291,7 @@ ModelConfig load_model_config(const fs::path& folder) {
   }
   const Source source(folder / "config.json");
   refuse_quantised(source, folder);
+  refuse_renamed_weights(source);
   ModelConfig config;
   config.architecture = architecture_of(source);
   const bool qwen2 = config.architecture == "Qwen2ForCausalLM";

@@ -20,16 +20,19 @@ inline void wait_for_device(c10::Device device) {
 // Measures the work that is queued between its construction and elapsed_s().
 class DeviceWatch {
  public:
-  explicit DeviceWatch(c10::Device device) : device_(device) { wait_for_device(device_); }
+  explicit DeviceWatch(c10::Device device) : device_(device) {
+    wait_for_device(device_);
+    start_s_ = now_s();
+  }
 
   Seconds elapsed_s() const {
     wait_for_device(device_);
-    return watch_.elapsed_s();
+    return now_s() - start_s_;
   }
 
  private:
   c10::Device device_;
-  Stopwatch watch_;  // starts after the wait
+  Seconds start_s_ = 0;
 };
 
 }  // namespace kvcomm

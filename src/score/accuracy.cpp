@@ -57,9 +57,9 @@ constexpr std::array<Text, 22> kBehindAChoice{
     U"but", U"because", U"since", U"as",     U"for",  U"in",    U"of",  U"the",
     U"a",   U"an",      U"it",    U"i",      U"this", U"that"};
 
-constexpr std::array<Text, 14> kAnnouncing{U"answer", U"option", U"choice", U"letter", U"is",
-                                           U"s",      U"be",     U"so",     U"choose", U"pick",
-                                           U"select", U"say",    U"with",   U"for"};
+constexpr std::array<Text, 17> kAnnouncing{
+    U"answer", U"option", U"choice", U"letter", U"is",  U"s",     U"be",      U"so",      U"choose",
+    U"pick",   U"select", U"say",    U"with",   U"for", U"think", U"believe", U"probably"};
 
 constexpr std::array<Text, 3> kDenying{U"not", U"neither", U"nor"};
 
@@ -117,11 +117,20 @@ class Choices {
     if (word.text[0] < U'a') return true;  // a capital
     const bool opens = i == 0 || word.before.find(U'\n') != Text::npos;
     const bool announced = i > 0 && is_one_of(words_[i - 1].text, kAnnouncing);
-    const bool ends =
-        is_last(i) || is_one_of(words_[i + 1].text, kBehindAChoice) ||
-        word.behind.find_first_of(U".,:;!?)]}*\"'`\u2019\u201D\u2013\u2014\n") != Text::npos;
-    return ((opens || announced) && ends) || is_marked(i);
+    return ((opens || announced) && ends(i)) || is_marked(i);
   }
+
+  // Whether what follows a small letter lets it be an option: "b. Paris", "b - Paris", "b is
+  // right", but not "b - 4ac".
+  bool ends(size_t i) const {
+    if (is_last(i)) return true;
+    const Text behind = words_[i].behind, next = words_[i + 1].text;
+    const bool dash = behind.find(U'-') != Text::npos && next.size() > 1 && !is_digit(next[0]);
+    return dash || is_one_of(next, kBehindAChoice) ||
+           behind.find_first_of(U".,:;!?)]}*\"'`\u2019\u201D\u2013\u2014\n") != Text::npos;
+  }
+
+  static bool is_digit(char32_t c) { return c >= U'0' && c <= U'9'; }
 
   // "(b)", "**b**", but not the call "f(b)".
   bool is_marked(size_t i) const {

@@ -160,22 +160,26 @@ Results::Results(Journals from, Keys keys) : journals(std::move(from)) {
 
 std::vector<std::string> left_out_text(const Results& results, size_t most) {
   if (results.left_out.empty()) return {};
+  const auto some = [](size_t count, const char* what) {
+    return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
+  };
   const auto& cells = results.cells;
   const bool pairs = std::ranges::any_of(
       cells, [&](const CellResult& cell) { return cell.cell.pair != cells.front().cell.pair; });
   size_t rows = 0;
   for (const LeftOut& left_out : results.left_out) rows += left_out.rows;
-  std::vector<std::string> lines{fmt::format(
-      "{} rows of {} other keys stay in the journals alone:", rows, results.left_out.size())};
+  std::vector<std::string> lines{
+      fmt::format("{} of {} stay in the journals alone:", some(rows, "row"),
+                  some(results.left_out.size(), "other key"))};
   for (const auto& [cell, count, difference] : results.left_out) {
     if (lines.size() > most) {
       lines.push_back(fmt::format("and {} more.", results.left_out.size() - most));
       break;
     }
-    lines.push_back(cell == nullptr
-                        ? fmt::format("{} rows of a key that no cell has", count)
-                        : fmt::format("{} on {}{}, {} rows: {}", cell->method, cell->dataset,
-                                      pairs ? " of " + cell->pair : "", count, difference));
+    lines.push_back(cell == nullptr ? some(count, "row") + " of a key that no cell has"
+                                    : fmt::format("{} on {}{}, {}: {}", cell->method, cell->dataset,
+                                                  pairs ? " of " + cell->pair : "",
+                                                  some(count, "row"), difference));
   }
   return lines;
 }

@@ -133,11 +133,11 @@ bool receiver_reads(const MethodSpec& spec) {
 }
 
 std::string in_words(const Tokenizer::Difference& difference) {
-  const auto id = [](const std::optional<int64_t>& id) {
-    return id ? fmt::format("the id {}", *id) : std::string("no id");
+  const auto words = [](const std::optional<int64_t>& id) {
+    return id ? fmt::format("the id {}", *id) : "no id";
   };
   return fmt::format("'{}' has {} in the sender's tokenizer and {} in the receiver's",
-                     difference.token, id(difference.there), id(difference.here));
+                     difference.token, words(difference.there), words(difference.here));
 }
 
 // What the sender's own tokenizer says of the receiver's ids.
@@ -152,6 +152,7 @@ void compare_ids(PlannedPair& planned, const Tokenizer& receiver, const ModelPar
   }
   try {
     using Sort = Tokenizer::Sort;
+    if (read_tokenizer_files(planned.sender).hash == receiver.hash()) return;
     const auto own = Tokenizer::load(planned.sender);
     const auto ordinary = receiver.first_difference(own, Sort::kOrdinary);
     const auto any = ordinary ? ordinary : receiver.first_difference(own, Sort::kAdded);
@@ -176,6 +177,18 @@ std::set<int64_t> spelled_eos(const PlannedPair& planned, const Tokenizer& token
   return spelled;
 }
 
+// A special token that only its name is known of must not lead beyond the model's own table.
+void require_trained(const PlannedPair& planned, const Tokenizer& tokenizer) {
+  const int64_t last = planned.token_ids - 1, rows = planned.receiver_config.vocab;
+  if (last < rows || tokenizer.lists(last)) return;
+  fail(Exit::kEnvironment,
+       "'{0}' names the special token '{1}' in its tokenizer_config.json or "
+       "special_tokens_map.json, "
+       "and its tokenizer.json does not have it: it would get the id {2}, and by config.json the "
+       "embedding table has {3} rows. Take the name out, or fetch the model's folder anew.",
+       planned.receiver.string(), planned.last_token, last, rows);
+}
+
 // The receiver's tokenizer and chat template, as far as they are there.
 void plan_text(const Config& config, PlannedPair& planned, const ModelParts& sender,
                const ModelParts& receiver, bool sender_is_asked) {
@@ -185,6 +198,7 @@ void plan_text(const Config& config, PlannedPair& planned, const ModelParts& sen
     planned.tokenizer_hash = tokenizer->hash();
     planned.token_ids = tokenizer->vocab_size();
     planned.last_token = tokenizer->decode(std::array{planned.token_ids - 1}, false);
+    require_trained(planned, *tokenizer);
     planned.cleans_up_spaces = tokenizer->cleans_up_spaces();
     planned.spelled_eos = spelled_eos(planned, *tokenizer);
     if (sender_is_asked) compare_ids(planned, *tokenizer, sender);
@@ -194,7 +208,8 @@ void plan_text(const Config& config, PlannedPair& planned, const ModelParts& sen
     chat.render("Hello", config.run.date);  // what refuses any message is told before weights load
     planned.chat_hash = chat.hash();
     planned.eos_token = chat.eos_token();
-    planned.eos_known = tokenizer && tokenizer->id_of(planned.eos_token);
+    const auto eos = tokenizer ? tokenizer->id_of(planned.eos_token) : std::nullopt;
+    planned.eos_known = eos && tokenizer->lists(*eos);
   }
 }
 

@@ -1,6 +1,8 @@
 #include "sweep/sweep.h"
 
+#include <algorithm>
 #include <exception>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <thread>
 #include <tuple>
@@ -72,8 +74,8 @@ std::exception_ptr attempt(Step&& step) {
 std::string normalisations(const Config& config) {
   std::string names;
   for (const DatasetConfig& dataset : config.datasets) {
-    std::vector<std::string> metrics = further_metrics(dataset);
-    metrics.insert(metrics.begin(), info_of(dataset).metric);
+    std::vector<std::string> metrics{info_of(dataset).metric};
+    std::ranges::copy(further_metrics(dataset), std::back_inserter(metrics));
     for (const std::string& metric : metrics) {
       const std::string lemmas = lemmas_fingerprint(metric);
       names += (names.empty() ? "" : "; ") + normalisation_name(metric);
@@ -253,7 +255,6 @@ Exit run_sweep(Communicator& world, Stop& stop, const std::function<Config()>& c
     check_world(world.size());
     config = configure();
     device = device_kind(config.run);
-    if (world.rank() == 0) spdlog::info("{}", sweep_line(config));
   });
   if (const auto code = agree(world, failure)) return *code;
 
@@ -267,7 +268,6 @@ Exit run_sweep(Communicator& world, Stop& stop, const std::function<Config()>& c
     threads = set_threads(config.run, layout, world.rank());
   });
   if (const auto code = agree(world, failure)) return *code;
-  log_places(world, place, threads);
 
   Office office;
   failure = attempt([&] {
@@ -279,6 +279,8 @@ Exit run_sweep(Communicator& world, Stop& stop, const std::function<Config()>& c
   });
   const bool nothing_to_do = world.rank() == 0 && !failure && !office.journal;
   if (const auto code = agree(world, failure, kPlanTimeout_s, nothing_to_do)) return *code;
+  if (world.rank() == 0) spdlog::info("{}", sweep_line(config));
+  log_places(world, place, threads);
 
   Communicator tasks = world.duplicate();
   Communicator lane_ranks = world.split(place.lane, place.role == Role::kReceiver ? 1 : 0);

@@ -1,7 +1,6 @@
 #include "text/model_folder.h"
 
 #include <algorithm>
-#include <set>
 #include <vector>
 
 #include "base/error.h"
@@ -25,6 +24,57 @@ struct ListedToken {
   GivenToken token;
   fs::path file;
 };
+
+// ---- the chat template
+
+std::string named_template(const json& templates, const fs::path& path) {
+  std::optional<std::string> found;  // of two with one name the later counts
+  if (templates.is_object()) {
+    if (templates.contains("default")) found = templates["default"];
+  } else {
+    for (const json& named : templates) {
+      if (named.at("name") == "default") found = named.at("template");
+    }
+  }
+  if (found) return *found;
+  fail(Exit::kEnvironment, "'{}' lists chat templates, but none of them is named 'default'.",
+       path.string());
+}
+
+std::optional<ChatTemplateFiles> find_source(const TokenConfig& config) {
+  const fs::path& folder = config.folder;
+  const fs::path more = folder / "additional_chat_templates";
+  for (const fs::path& path : {more / "default.jinja", folder / "chat_template.jinja"}) {
+    if (fs::exists(path)) return ChatTemplateFiles{.path = path, .source = read_file(path)};
+  }
+  if (fs::is_directory(more)) {
+    for (const auto& entry : fs::directory_iterator(more)) {
+      if (entry.path().extension() != ".jinja") continue;
+      fail(Exit::kEnvironment,
+           "'{}' holds chat templates, which count in place of tokenizer_config.json's, but none "
+           "is its default.jinja, nor is there a chat_template.jinja.",
+           more.string());
+    }
+  }
+  const auto found = config.values.find("chat_template");
+  if (found == config.values.end() || found->is_null()) return std::nullopt;
+  const fs::path path = config.path();
+  return ChatTemplateFiles{
+      .path = path,
+      .source = found->is_string() ? found->get<std::string>() : named_template(*found, path)};
+}
+
+// Whether the folder's template, where it can be followed, has a word for a special token.
+bool template_mentions(const TokenConfig& config, const std::string& name) {
+  try {
+    const auto files = find_source(config);
+    return files && files->source.find(name) != std::string::npos;
+  } catch (const Error&) {
+    return false;  // find_chat_template() says what is wrong
+  } catch (const json::exception&) {
+    return false;
+  }
+}
 
 // ---- tokenizer.json with the other files' tokens
 
@@ -136,24 +186,28 @@ void add_listed(TokenList& tokens, const ListedToken& listed, const fs::path& to
 }
 
 // What the folder's files add to a tokenizer.json, in the order in which transformers adds it.
-void add_tokens(json& tokenizer, const TokenConfig& config, const fs::path& path) {
+// Returns the ids of tokens that no file lists.
+std::set<int64_t> add_tokens(json& tokenizer, const TokenConfig& config, const fs::path& path) {
   TokenList tokens(tokenizer);
   std::vector<ListedToken> listed = listed_tokens(config, tokenizer["added_tokens"], path);
   std::vector<NamedToken> named = config.named_tokens();
-  std::set<std::string> known, special, in_files;
+  std::set<std::string> known, special, in_use;
   for (const ListedToken& token : listed) {
     if (token.file.filename() != kAddedTokens) known.insert(token.token.content);
   }
   for (const NamedToken& token : named) {
     special.insert(token.token.content);
-    if (!token.by_class) in_files.insert(token.token.content);
+    if (!token.by_class || template_mentions(config, token.name)) {
+      in_use.insert(token.token.content);
+    }
   }
   for (ListedToken& token : listed) {
     token.token.special |= special.contains(token.token.content);
     if (!token.token.content.empty()) add_listed(tokens, token, path);
   }
   std::set<std::string> seen;
-  std::vector<GivenToken> waiting;  // the class's own: they get ids where a file's come after them
+  std::set<int64_t> unlisted;
+  std::vector<GivenToken> waiting;  // the class's own, until one that is in use comes after them
   for (auto& [name, token, by_class] : named) {
     const bool is_listed = known.contains(token.content) && name != kAdditional && !by_class;
     const bool is_text = token.fields.is_null();
@@ -161,16 +215,18 @@ void add_tokens(json& tokenizer, const TokenConfig& config, const fs::path& path
     if (is_text && tokens.is_added(token.content)) continue;
     token.special = true;
     const bool is_new = !tokens.id_of(token.content);
-    if (is_new && !in_files.contains(token.content)) {
+    if (is_new && !in_use.contains(token.content)) {
       waiting.push_back(token);
       continue;
     }
     if (is_new) {
-      for (const GivenToken& before : waiting) tokens.add(before);
+      for (const GivenToken& before : waiting) unlisted.insert(tokens.add(before));
       waiting.clear();
     }
-    tokens.add(token);
+    const int64_t id = tokens.add(token);
+    if (is_new) unlisted.insert(id);
   }
+  return unlisted;
 }
 
 // transformers sets this of a ByteLevel that stands alone by the configuration, not the other way
@@ -300,56 +356,13 @@ TokenizerFiles read_tokenizer_files(const fs::path& model_folder) {
       config.values.emplace("pad_token", padding.value("pad_token", json()));
     }
     set_prefix_space(files.tokenizer, config);
-    add_tokens(files.tokenizer, config, files.path);
+    files.unlisted = add_tokens(files.tokenizer, config, files.path);
     if (const json after = parts(); after != before) {
       files.hash = hash128_hex(files.hash + '\0' + after.dump());
     }
   });
   return files;
 }
-
-// ---- the chat template
-
-namespace {
-
-std::string named_template(const json& templates, const fs::path& path) {
-  std::optional<std::string> found;  // of two with one name the later counts
-  if (templates.is_object()) {
-    if (templates.contains("default")) found = templates["default"];
-  } else {
-    for (const json& named : templates) {
-      if (named.at("name") == "default") found = named.at("template");
-    }
-  }
-  if (found) return *found;
-  fail(Exit::kEnvironment, "'{}' lists chat templates, but none of them is named 'default'.",
-       path.string());
-}
-
-std::optional<ChatTemplateFiles> find_source(const TokenConfig& config) {
-  const fs::path& folder = config.folder;
-  const fs::path more = folder / "additional_chat_templates";
-  for (const fs::path& path : {more / "default.jinja", folder / "chat_template.jinja"}) {
-    if (fs::exists(path)) return ChatTemplateFiles{.path = path, .source = read_file(path)};
-  }
-  if (fs::is_directory(more)) {
-    for (const auto& entry : fs::directory_iterator(more)) {
-      if (entry.path().extension() != ".jinja") continue;
-      fail(Exit::kEnvironment,
-           "'{}' holds chat templates, which count in place of tokenizer_config.json's, but none "
-           "is its default.jinja, nor is there a chat_template.jinja.",
-           more.string());
-    }
-  }
-  const auto found = config.values.find("chat_template");
-  if (found == config.values.end() || found->is_null()) return std::nullopt;
-  const fs::path path = config.path();
-  return ChatTemplateFiles{
-      .path = path,
-      .source = found->is_string() ? found->get<std::string>() : named_template(*found, path)};
-}
-
-}  // namespace
 
 std::optional<ChatTemplateFiles> find_chat_template(const fs::path& model_folder) {
   const TokenConfig config = read_token_config(model_folder);

@@ -3,10 +3,12 @@
 // contradict each other they are refused with both values.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 
 namespace kvcomm {
@@ -19,12 +21,14 @@ struct TokenizerFiles {
   nlohmann::json tokenizer;      // tokenizer.json with what the other files add to its tokens
   std::string hash;              // of its bytes, and of what is added where something is
   bool clean_up_spaces = false;  // tokenizer_config.json's clean_up_tokenization_spaces
+  // Of tokens that files name and none lists: transformers gives them the next free ids.
+  std::set<int64_t> unlisted;
 };
 
 // tokenizer.json, tokenizer_config.json, special_tokens_map.json and added_tokens.json; before
-// there were tokenizer.json files, vocab.json and merges.txt. What a tokenizer class names
-// by itself and the vocabulary lacks is left out, unless a file's token comes after it. Fails
-// (kEnvironment).
+// there were tokenizer.json files, vocab.json and merges.txt. A token that the
+// tokenizer's class alone names and the vocabulary lacks (Llama's "<unk>") counts where the chat
+// template mentions it, or a token that a file names comes after it. Fails (kEnvironment).
 TokenizerFiles read_tokenizer_files(const std::filesystem::path& model_folder);
 
 // "bos_token" -> "<s>".

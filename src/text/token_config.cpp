@@ -37,9 +37,11 @@ json GivenToken::entry() const {
 
 GivenToken given_token(const json& value) {
   if (!value.is_object()) return {.content = value.get<std::string>()};
-  return {.content = value.at("content"),
-          .fields = value,
-          .special = value.contains("special") && value["special"] == true};
+  const GivenToken token{.content = value.at("content"),
+                         .fields = value,
+                         .special = value.contains("special") && value["special"] == true};
+  token.entry();  // its fields are of their types
+  return token;
 }
 
 namespace {

@@ -94,7 +94,7 @@ Around read_template(const json& component) {
 Tokenizer Tokenizer::load(const std::filesystem::path& model_folder) {
   const TokenizerFiles files = read_tokenizer_files(model_folder);
   try {
-    return Tokenizer(files.tokenizer, files.hash, files.clean_up_spaces);
+    return Tokenizer(files);
   } catch (const Error& error) {
     throw Error(error.exit(), fmt::format("'{}': {}", files.path.string(), error.what()),
                 error.where());
@@ -104,12 +104,14 @@ Tokenizer Tokenizer::load(const std::filesystem::path& model_folder) {
   }
 }
 
-Tokenizer::Tokenizer(const json& root, std::string hash, bool cleans_up_spaces)
-    : hash_(std::move(hash)),
-      cleans_up_spaces_(cleans_up_spaces),
-      nfc_(read_normalizer(root.value("normalizer", json()))),
-      pre_tokenizer_(root.value("pre_tokenizer", json())),
-      model_(root.at("model")) {
+Tokenizer::Tokenizer(const TokenizerFiles& files)
+    : hash_(files.hash),
+      cleans_up_spaces_(files.clean_up_spaces),
+      unlisted_(files.unlisted),
+      nfc_(read_normalizer(files.tokenizer.value("normalizer", json()))),
+      pre_tokenizer_(files.tokenizer.value("pre_tokenizer", json())),
+      model_(files.tokenizer.at("model")) {
+  const json& root = files.tokenizer;
   check_root(root);
   check_decoder(root.value("decoder", json()));
   for (const auto& [spelling, id] : model_.vocab()) {

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,6 +19,8 @@
 #include "text/pre_tokenizer.h"
 
 namespace kvcomm {
+
+struct TokenizerFiles;
 
 class Tokenizer {
  public:
@@ -42,6 +45,10 @@ class Tokenizer {
   // By the spelling of tokenizer.json: "<|im_end|>", "Ġthe".
   std::optional<int64_t> id_of(std::string_view token) const;
 
+  // Whether a file gives a token this id. A special token that is only named gets the next free
+  // one, which no model was trained on.
+  bool lists(int64_t id) const { return !unlisted_.contains(id); }
+
   // Of tokenizer.json, and of what the folder's other files add to its tokens where they do; what
   // the two ends of a channel compare.
   const std::string& hash() const { return hash_; }
@@ -65,13 +72,14 @@ class Tokenizer {
     bool special = false;
   };
 
-  Tokenizer(const nlohmann::json& root, std::string hash, bool cleans_up_spaces);
+  explicit Tokenizer(const TokenizerFiles& files);
   Token& token_at(int64_t id);  // makes room for it
   void read_added_tokens(const nlohmann::json& list);
   void read_post_processor(const nlohmann::json& component);
 
   std::string hash_;
   bool cleans_up_spaces_;
+  std::set<int64_t> unlisted_;
   bool nfc_;
   PreTokenizer pre_tokenizer_;
   Bpe model_;

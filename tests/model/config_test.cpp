@@ -132,6 +132,8 @@ TEST_F(ConfigTest, ModelTypeNamesTheArchitectureToo) {
   EXPECT_EQ(config().architecture, "Qwen2ForCausalLM");
   change({{"architectures", {"LlamaForCausalLM"}}});
   EXPECT_THAT(refused(), AllOf(HasSubstr("'LlamaForCausalLM'"), HasSubstr("'qwen2'")));
+  change({{"architectures", {"LLaMAForCausalLM"}}, {"model_type", "llama"}});
+  EXPECT_EQ(config().architecture, "LlamaForCausalLM");
   change({{"architectures", {"LlamaForSequenceClassification"}}, {"model_type", "llama"}});
   EXPECT_THAT(refused(), HasSubstr("'LlamaForSequenceClassification'"));
   change({{"architectures", nullptr}, {"model_type", "mistral"}});
@@ -200,6 +202,12 @@ TEST_F(ConfigTest, QuantisedWeightsAreRefusedByName) {
     fs::remove(folder() / file);
   }
   EXPECT_EQ(config().layers, 4);
+}
+
+TEST_F(ConfigTest, WeightsOfANameOfTheirOwnAreRefused) {
+  change({{"transformers_weights", "other.safetensors"}});
+  EXPECT_THAT(refused(), AllOf(HasSubstr("'transformers_weights' names \"other.safetensors\""),
+                               HasSubstr("rename the file")));
 }
 
 TEST_F(ConfigTest, AnAdapterIsNoModel) {

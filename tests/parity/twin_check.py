@@ -210,8 +210,9 @@ class Check:
         for aware, key in ((True, "sender_summary"), (False, "sender")):
             said = self.plain(self.sender, self.twin.ids(self.twin.filled(key, sample)), 6)
             own = self.plain(self.receiver, question, 6)
-            decode = self.twin.text.decode
-            prompt = self.twin.ids(self.twin.refine(sample, decode(own), decode(said)))
+            own_words = self.twin.words(own, self.twin.ending(self.twin.receiver))
+            others = self.twin.words(said, self.twin.ending(self.twin.sender))
+            prompt = self.twin.ids(self.twin.refine(sample, own_words, others))
             self.same(self.plain(self.receiver, prompt), place, "nld", phase1_tokens=6, sender_aware=aware)
 
     def splices(self, place, sample, question):

@@ -111,15 +111,21 @@ class Twin:
         return self.once(("plain", id(model), *ids, limit), lambda: greedy(
             Sequence(model), model.table[ids], limit, self.ending(model), before=ids))
 
-    def done(self, generated, **more):
+    def words(self, ids, ending):
+        """The text of what was generated: an eos that ended it is no part of it."""
+        ended = len(ids) > 0 and ids[-1] in ending[0]
+        return self.text.decode(ids[:len(ids) - ended])
+
+    def done(self, generated, ending, **more):
         ids, best = generated
-        return Answer(ids, self.text.decode(ids), best, **more)
+        return Answer(ids, self.words(ids, ending), best, **more)
 
     # Baseline and Skyline
 
     def baseline(self, sample, model="receiver", key="baseline"):
         ids = self.ids(self.filled(key, sample))
-        return self.done(self.plain(self.sender if model == "sender" else self.receiver, ids, self.max_new_tokens))
+        model = self.sender if model == "sender" else self.receiver
+        return self.done(self.plain(model, ids, self.max_new_tokens), self.ending(model))
 
     def skyline(self, sample, model="receiver"):
         return self.baseline(sample, model, "skyline")
@@ -153,11 +159,12 @@ class Twin:
         def answer():
             sequence, whole = self.receiving(sample, chosen, shifted)
             x = self.receiver.table[self.question_ids(sample)]
-            generated = greedy(sequence, x, self.max_new_tokens, self.ending(self.receiver, wrapped=True))
+            ending = self.ending(self.receiver, wrapped=True)
+            generated = greedy(sequence, x, self.max_new_tokens, ending)
             size = len(self.context(sample)[0][0])
             rows = len(whole) * size + (self.receiver.layers - len(whole)) * self.fidelity.sink_token
             row_bytes = 2 * self.receiver.kv_heads * self.receiver.head_dim * 4
-            return self.done(generated, payload=rows * row_bytes, whole=whole)
+            return self.done(generated, ending, payload=rows * row_bytes, whole=whole)
 
         return self.once(("shared", sample["id"], *self.whole_layers(chosen), shifted), answer)
 
@@ -232,7 +239,7 @@ class Twin:
         x = self.receiver.table[self.question_ids(sample)]
         ending = self.ending(self.receiver, wrapped=True)
         generated = greedy(Sequence(self.receiver), x, self.max_new_tokens, ending, at_input=inject)
-        return self.done(generated, payload=4 * self.sender.hidden)
+        return self.done(generated, ending, payload=4 * self.sender.hidden)
 
     # NLD and CIPHER
 
@@ -250,9 +257,11 @@ class Twin:
         limit, said, asked = self.phase1(sample, phase1_tokens, sender_aware)
         other, other_best = self.plain(self.sender, said, limit)
         own, own_best = self.plain(self.receiver, asked, limit)
-        prompt = self.ids(self.refine(sample, self.text.decode(own), self.text.decode(other)))
-        return self.done(self.plain(self.receiver, prompt, self.max_new_tokens), earlier=other_best + own_best,
-                         payload=4 * len(other))
+        ending = self.ending(self.receiver)
+        own_words, others = self.words(own, ending), self.words(other, self.ending(self.sender))
+        prompt = self.ids(self.refine(sample, own_words, others))
+        return self.done(self.plain(self.receiver, prompt, self.max_new_tokens), ending,
+                         earlier=other_best + own_best, payload=4 * len(other))
 
     def soft_answer(self, model, ids, limit, temperature):
         """([steps, hidden] emitted, (cosine of eos, best of the others) at each step); empty if eos comes first."""
@@ -282,5 +291,6 @@ class Twin:
         pieces = re.split("(" + "|".join(vectors) + ")", text) + [self.prompts.get("answer_prefix", "")]
         x = np.concatenate([vectors[piece] if piece in vectors else self.receiver.table[self.text.encode(piece)]
                             for piece in pieces])
-        generated = greedy(Sequence(self.receiver), x, self.max_new_tokens, self.ending(self.receiver))
-        return self.done(generated, earlier=other_best + own_best, payload=other.size * 4)
+        ending = self.ending(self.receiver)
+        generated = greedy(Sequence(self.receiver), x, self.max_new_tokens, ending)
+        return self.done(generated, ending, earlier=other_best + own_best, payload=other.size * 4)

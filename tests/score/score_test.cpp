@@ -136,7 +136,8 @@ TEST(Accuracy, TakesASmallLetterWhereItIsTheAnswer) {
   for (const char* answer :
        {"b", "b.", "b. Paris", "b) Paris", "b: Paris", "(b)", "[b] Paris", "**b**", "'b'",
         "The answer is b.", "The answer is b because it is", "Answer: b", "option b", "It's b",
-        "I choose b.", "The answer:\nb. Paris", "The correct option is b) Paris."}) {
+        "I choose b.", "I think b", "b - Paris", "The answer:\nb. Paris",
+        "The correct option is b) Paris."}) {
     EXPECT_EQ(option(answer), "B") << answer;
   }
   for (const char* answer :

@@ -169,9 +169,9 @@ TEST(ResultsTest, WhatIsLeftOutIsSaidInWords) {
   EXPECT_EQ(left_out_text(read(folder.path())),
             (std::vector<std::string>{
                 "4 rows of 3 other keys stay in the journals alone:",
-                "kvcomm(ratio=0.5) on Länder, 1 rows: alpha was 0.25, is 1.0",
+                "kvcomm(ratio=0.5) on Länder, 1 row: alpha was 0.25, is 1.0",
                 "kvcomm(ratio=0.5) on Länder, 2 rows: dtype was float32, is bfloat16",
-                "1 rows of a key that no cell has"}));
+                "1 row of a key that no cell has"}));
   EXPECT_EQ(left_out_text(read(folder.path()), 1).back(), "and 2 more.");
   EXPECT_TRUE(left_out_text(Results(Journals{})).empty());
 }

@@ -79,6 +79,7 @@ TEST_F(ConfigTest, WrongValuesOfRunAreRefused) {
             "max_input_tokens in [run] is 0; an integer of 1 or more is needed."},
            {"threads = -1", "threads in [run] is -1; an integer of 0 or more is needed."},
            {"timeout_s = 0", "timeout_s in [run] is 0; a number above 0 is needed."},
+           {"grace_s = -1", "grace_s in [run] is -1; a number 0 or more is needed."},
            {"timeout_s = inf", "timeout_s in [run] is inf; a number above 0 is needed."},
            {"timeout_s = nan", "timeout_s in [run] is nan; a number above 0 is needed."},
            {"output = 3", "output in [run] is 3; text in quotes is needed."},

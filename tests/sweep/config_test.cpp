@@ -23,6 +23,7 @@ TEST_F(ConfigTest, EveryKeyOfRunAndPathsHasItsDefault) {
   EXPECT_EQ(config.run.max_input_tokens, 64000);
   EXPECT_EQ(config.run.threads, 0);
   EXPECT_EQ(config.run.timeout_s, 600);
+  EXPECT_EQ(config.run.grace_s, 30);
   EXPECT_EQ(config.run.date, "2024-07-26");
   EXPECT_EQ(to_text(config.run.placement), "pack");
   EXPECT_FALSE(config.run.store_contexts);
@@ -303,6 +304,7 @@ TEST_F(ConfigTest, SetTakesTomlOrBareWords) {
   EXPECT_EQ(run("run.dtype=\"float32\"").dtype, DtypeChoice::kFloat32);
   EXPECT_EQ(run("run.output=/tmp/a b=c.d").output, "/tmp/a b=c.d");
   EXPECT_EQ(run("run.timeout_s=1e3").timeout_s, 1000);
+  EXPECT_EQ(run("run.grace_s=0").grace_s, 0);
   EXPECT_EQ(run("run.output=1\nlimit = 3").output, "1\nlimit = 3");
 }
 

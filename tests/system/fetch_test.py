@@ -148,6 +148,16 @@ class Fetch(SystemTest):
         self.assertTrue((self.models / "org/tiny/model.safetensors").exists())
         self.assertEqual([name for name, _ in self.hub.asked].count("config.json"), 1)
 
+    def test_all_files_that_say_something_of_tokens_and_templates_come(self):
+        more = {name: b"{}" for name in ("special_tokens_map.json", "added_tokens.json", "chat_template.jinja",
+                                         "additional_chat_templates/default.jinja")}
+        self.hub.add("model", "org/more", {**CONFIG, **more, "other/chat_template.jinja": b"no", "vocab.json": b"no"})
+        self.hub.add("model", "org/older", {"config.json": b"{}", "vocab.json": b"{}", "merges.txt": b""})
+        self.check(self.fetch_models("org/more", "org/older", "--config-only"))
+        there = {str(path.relative_to(self.models / "org/more")) for path in (self.models / "org/more").rglob("*.*")}
+        self.assertEqual(there, {*CONFIG, *more, ".fetched.json"})
+        self.assertTrue((self.models / "org/older/merges.txt").exists())
+
     def test_a_cut_connection_is_taken_up_where_it_broke(self):
         self.hub.add("model", "org/big", {**CONFIG, "model.safetensors": BIG})
         self.hub.faults["model.safetensors"] = Fault(behind=CHUNK + 1000)

@@ -11,7 +11,8 @@ import subprocess
 import termios
 import time
 
-from support import ENVIRONMENT, PROGRAM, REPOSITORY, SystemTest, children, demo_records, finished, main, rows, tables
+from support import (ENVIRONMENT, PROGRAM, REPOSITORY, SystemTest, children, demo_records, finished, main, make_model,
+                     rows, tables)
 
 SEEDS = 12
 BATCH = 4
@@ -42,7 +43,11 @@ class Stopping(SystemTest):
         super().setUpClass()
         records = demo_records(BATCH)
         cls.many = cls().sweep("many", MANY_CELLS, records, run=f"batch = {BATCH}", max_new_tokens=150)
-        cls.long = cls().sweep("long", ONE_CELL, records, run=f"batch = {BATCH}", max_new_tokens=20000)
+        endless = cls.folder / "models/org/endless"
+        make_model(endless)
+        (endless / "generation_config.json").write_text('{"eos_token_id": 511}')  # which it never says
+        pair = '[[pair]]\nsender = "org/endless"\nreceiver = "org/endless"\n'
+        cls.long = cls().sweep("long", ONE_CELL, records, pair, run=f"batch = {BATCH}", max_new_tokens=20000)
         outcome = cls.many.run("whole")
         assert outcome.code == 0, outcome
         cls.undisturbed = rows(cls.many.results("whole"))
@@ -89,7 +94,7 @@ class Signals(Stopping):
             with self.subTest(output=output):
                 process = self.start(self.many, output, ranks)
                 self.wait_for(lambda: self.many.samples_stored(output) > 0, process, "rows")
-                since, before = time.monotonic(), self.many.samples_stored(output)
+                since = time.monotonic()
                 send(process, children(process.pid))
                 log = self.check_stopped(process, output, 10, since)
                 self.assertEqual(log.count(f"{SAVED} 30 s"), 1, log)
@@ -97,12 +102,15 @@ class Signals(Stopping):
                     self.assertIn(f"{name}{who}: what is in hand", log)
                 self.check_journals_whole(output)
                 stored = self.many.samples_stored(output)
-                self.assertLessEqual(stored - before, 3 * BATCH, "more than what was in hand was finished")
+                self.assertLess(stored, SEEDS * BATCH, "the batch went through all its cells")
                 partial = rows(self.many.results(output))
                 self.assertEqual(len(partial), stored)
                 self.assertTrue(all(row in self.undisturbed for row in partial))
-                self.assertEqual(len(tables(self.many.results(output))["ranks"]), ranks if ranks < 4 else 2)
-                self.check_resumes(self.many, output, ranks)
+                seconds = tables(self.many.results(output))["ranks"]
+                self.assertGreaterEqual(len(seconds), min(ranks, 2), "those at work said what they did so far")
+                self.assertGreater(seconds["decode_s"].sum(), 0)
+                if name == "SIGINT" or ranks == 4:
+                    self.check_resumes(self.many, output, ranks)
 
     def test_what_does_not_fit_into_the_grace_is_dropped(self):
         for ranks in (1, 2):

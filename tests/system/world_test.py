@@ -1,7 +1,9 @@
 """What a run says of its world at the start, and worlds that are refused."""
 
+import json
 import os
 
+import h5py
 from support import SystemTest, call, main
 
 METHODS = '[[method]]\nname = "kvcomm"\nratio = 0.5\n'
@@ -49,6 +51,17 @@ class World(SystemTest):
         refused = self.check(self.run_in({}, sets=["run.transport=mpi"]), USAGE)
         self.assertIn("world of 1", refused.log)
         self.check(self.run_in({}, ranks=2, sets=["run.transport=mpi"]))
+
+    def test_threads_spin_as_long_as_the_user_says_and_briefly_if_he_does_not(self):
+        for given, expected in (({}, {"GOMP_SPINCOUNT"}), ({"OMP_WAIT_POLICY": "passive"}, {"OMP_WAIT_POLICY"}),
+                                ({"GOMP_SPINCOUNT": "7"}, {"GOMP_SPINCOUNT"})):
+            with self.subTest(given=given):
+                output = f"spin-{''.join(given)}"
+                self.check(self.work.run(output, environment=given))
+                with h5py.File(self.work.results(output)) as file:
+                    environment = json.loads(file.attrs["environment"])
+                self.assertEqual({name for name in environment if name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}, expected)
+                self.assertEqual({name: environment[name] for name in given}, given)
 
     def test_what_runs_where_comes_first(self):
         one = self.check(self.run_in({}))

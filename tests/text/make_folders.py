@@ -22,6 +22,10 @@ TEXTS = ["the<eos> x", "<bos>the other<left>  theatre <right>  x", "a <pad> b<to
          "x != y . Isn 't it ? they 've, she 's ' the ' end , I 'm", "<|endoftext|>the <mark>x</mark> ", " the"]
 
 
+# With the tokens that classes have by themselves: where the template asks for them.
+CLASS_TEXTS = ["<s>the</s> <unk><|endoftext|>"]
+
+
 def without(*contents, **changes):
     """tokenizer.json's added tokens but for these, with fields of others changed."""
     return {"added_tokens": [{**t, **changes.get(t["content"].strip("<>"), {})} for t in BASE["added_tokens"]
@@ -183,8 +187,9 @@ def main():
             rendered = tokenizer.apply_chat_template([{"role": "user", "content": "Hi"}], tokenize=False, add_generation_prompt=True)
         except ValueError:
             rendered = None
+        texts = TEXTS + CLASS_TEXTS * (SHOWN in (tokenizer.chat_template or ""))
         made.append({"name": name, "patch": patch, "files": files, "rendered": rendered,
-                     "expected": [expect(tokenizer, text) for text in TEXTS]})
+                     "expected": [expect(tokenizer, text) for text in texts]})
     lines = [json.dumps(folder, separators=(",", ":")) for folder in made]
     (FOLDER / "folders.json").write_text("[\n" + ",\n".join(lines) + "\n]\n")
 

@@ -130,6 +130,39 @@ TEST(ModelFolder, TheHashIsTokenizerJsonsUnlessSomethingIsAdded) {
   EXPECT_EQ(special, hash(mapped));
 }
 
+TEST(ModelFolder, KnowsWhichTokensNoFileLists) {
+  const json named = {{"eos_token", "<end>"},
+                      {"pad_token", "word"},
+                      {"added_tokens_decoder", {{"427", token("<new>")}}}};
+  const Tokenizer tokenizer = Folder(with(kGeneric, named)).tokenizer();
+  EXPECT_EQ(tokenizer.id_of("<end>"), 428);
+  EXPECT_FALSE(tokenizer.lists(428));
+  for (const char* listed : {"<new>", "word", "<bos>", "th"}) {
+    EXPECT_TRUE(tokenizer.lists(tokenizer.id_of(listed).value())) << listed;
+  }
+}
+
+TEST(ModelFolder, TellsTheFirstTokenOfAnotherId) {
+  json swapped = base_tokenizer();
+  std::swap(swapped["model"]["vocab"]["th"], swapped["model"]["vocab"]["\u0120the"]);
+  const Tokenizer a = Folder(json::object()).tokenizer();
+  const Tokenizer b = Folder(json::object(), {{"model", swapped["model"]}}).tokenizer();
+  const Tokenizer more = Folder(with(kGeneric, {{"pad_token", "<pad>"}})).tokenizer();
+  using Sort = Tokenizer::Sort;
+  const auto ordinary = a.first_difference(b, Sort::kOrdinary);
+  ASSERT_TRUE(ordinary.has_value());
+  EXPECT_EQ(ordinary->token, "th");
+  EXPECT_EQ(ordinary->here, 257);
+  EXPECT_EQ(ordinary->there, 259);
+  EXPECT_FALSE(a.first_difference(b, Sort::kAdded).has_value());
+  EXPECT_FALSE(a.first_difference(more, Sort::kOrdinary).has_value());
+  for (const auto& added :
+       {a.first_difference(more, Sort::kAdded), more.first_difference(a, Sort::kAdded)}) {
+    ASSERT_TRUE(added.has_value());
+    EXPECT_EQ(added->token, "<pad>");
+  }
+}
+
 TEST(ModelFolder, FilesThatContradictEachOtherAreRefusedWithBothValues) {
   const auto listed = [](const std::string& id, const std::string& content) {
     const Folder folder(with(kGeneric, {{"added_tokens_decoder", {{id, token(content)}}}}));

@@ -66,7 +66,8 @@ Value indent(const Value& input, const Arguments& arguments) {
   const bool blank = bound.truth(2, false);
   std::string made;
   bool first = true;
-  for (const std::string& line : split_lines(to_text(input) + "\n", /*keep_ends=*/false)) {
+  if (!input.text()) throw TemplateError("indent takes a text, not " + type_name(input));
+  for (const std::string& line : split_lines(*input.text() + "\n", /*keep_ends=*/false)) {
     if (!first) made += "\n" + (blank || !line.empty() ? space : "");
     made += line;
     first = false;

@@ -261,7 +261,8 @@ std::string format_percent(std::string_view format, const Value& values) {
       refuse("the format '%{}' is not followed", form.type);
     }
   }
-  if (used < given.size() && !values.dict() && (is_tuple || !values.sequence())) {
+  const bool is_mapping = values.dict() || (sequence && sequence->kind == Sequence::Kind::kList);
+  if (used < given.size() && !is_mapping) {
     refuse("not all arguments converted during string formatting");
   }
   return made;

@@ -15,11 +15,7 @@ using Kind = Token::Kind;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-// Characters of names; beyond ASCII all, as letters stand there in practice.
-bool is_word(char c) {
-  return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
-         static_cast<unsigned char>(c) >= 0x80;
-}
+bool is_word(char32_t c) { return c == U'_' || is_alphabetic(c) || is_numeric(c); }
 
 class Lexer {
  public:
@@ -160,9 +156,11 @@ class Lexer {
                            open.empty() ? std::string(end) : open.substr(open.size() - 1)));
       } else if (is_digit(source_[at_])) {
         read_number();
-      } else if (is_word(source_[at_])) {
+      } else if (is_word(character_at(source_, at_).value)) {
         size_t stop = at_;
-        while (stop < source_.size() && is_word(source_[stop])) ++stop;
+        while (stop < source_.size() && is_word(character_at(source_, stop).value)) {
+          stop += character_at(source_, stop).size;
+        }
         add(Kind::kName, std::string(source_.substr(at_, stop - at_)));
         at_ = stop;
       } else if (source_[at_] == '\'' || source_[at_] == '"') {
@@ -182,7 +180,8 @@ class Lexer {
     const auto has = [&](size_t at, bool (*what)(char)) {
       return at < source_.size() && what(source_[at]);
     };
-    if (source_[at_] == '0' && has(at_ + 1, [](char c) { return is_word(c) && !is_digit(c); })) {
+    if (source_[at_] == '0' &&
+        has(at_ + 1, [](char c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; })) {
       refuse("numbers that are not decimal are not followed");
     }
     size_t end = behind_digits(at_);

@@ -119,7 +119,9 @@ Value slice(const Value& value, const Value& start, const Value& stop, const Val
   const Sequence* sequence = value.sequence();
   const bool has_places = sequence && sequence->kind != Sequence::Kind::kGenerator &&
                           sequence->kind != Sequence::Kind::kView;
-  if (!has_places) return absent(value, "slices");
+  if (!has_places) {
+    throw TemplateError(fmt::format("'{}' object is not subscriptable", type_name(value)));
+  }
   const auto size = static_cast<int64_t>(sequence->items.size());
   return make_sequence(sequence->kind,
                        sliced(sequence->items, slice_bounds(start, stop, step, size)));

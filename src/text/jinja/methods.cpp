@@ -203,15 +203,6 @@ Value property(const Value& self, const Arguments& arguments) {
   return all_are(self, kProperty);
 }
 
-std::string swap_case(const std::string& text) {
-  std::string all;
-  for (const char32_t c : characters(text)) {
-    const std::string one = utf8({&c, 1});
-    all += is_upper(c) ? lower(one) : is_lower(c) ? upper(one) : one;
-  }
-  return all;
-}
-
 bool is_letter_or_number(char32_t c) { return is_alphabetic(c) || is_numeric(c); }
 
 // A method of a side: sided<strip_method, Side::kLeft>.
@@ -238,7 +229,6 @@ const Methods kTextMethods = {
      [](const Value& self, const Arguments&) -> Value {
        return has_case(self, is_lower, is_upper);
      }},
-    {"isnumeric", property<is_numeric>},
     {"isspace", property<is_space>},
     {"isupper",
      [](const Value& self, const Arguments&) -> Value {
@@ -270,7 +260,6 @@ const Methods kTextMethods = {
      }},
     {"startswith", sided<touches, Side::kLeft>},
     {"strip", sided<strip_method, Side::kBoth>},
-    {"swapcase", plain<swap_case>},
     {"title", plain<title>},
     {"upper", plain<upper>},
     {"zfill", zfill},
@@ -354,11 +343,11 @@ std::optional<Value> find_method(const Value& value, const std::string& name) {
 
 bool is_unfollowed_method(std::string_view name) {
   static const std::set<std::string_view> names = {
-      "casefold",   "real",       "imag",       "numerator",        "denominator",
-      "encode",     "expandtabs", "format_map", "isidentifier",     "isprintable",
-      "istitle",    "maketrans",  "translate",  "as_integer_ratio", "bit_count",
-      "bit_length", "conjugate",  "from_bytes", "to_bytes",         "is_integer",
-      "fromhex",    "hex",        "fromkeys"};
+      "casefold",         "real",       "imag",       "numerator",    "denominator",
+      "encode",           "expandtabs", "format_map", "isidentifier", "isnumeric",
+      "isprintable",      "swapcase",   "istitle",    "maketrans",    "translate",
+      "as_integer_ratio", "bit_count",  "bit_length", "conjugate",    "from_bytes",
+      "to_bytes",         "is_integer", "fromhex",    "hex",          "fromkeys"};
   return names.contains(name);
 }
 

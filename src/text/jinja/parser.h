@@ -1,7 +1,9 @@
 // Reads a template's tokens, by the grammar of Jinja 3.1, into functions that render it.
 #pragma once
 
+#include <algorithm>
 #include <initializer_list>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>

@@ -188,6 +188,16 @@ Value Frame::find(const std::string& name) const {
   return Undefined{fmt::format("'{}' is undefined", name)};
 }
 
+Expression constant(Value value) {
+  return [value = std::move(value)](Frame&) { return value; };
+}
+
+Values all_of(const std::vector<Expression>& expressions, Frame& frame) {
+  Values values;
+  for (const Expression& expression : expressions) values.push_back(expression(frame));
+  return values;
+}
+
 Flow run(const Block& block, Frame& frame) {
   for (const Statement& statement : block) {
     if (const Flow flow = statement(frame); flow != Flow::kOn) return flow;
@@ -222,9 +232,9 @@ void Target::set(Frame& frame, const Value& value) const {
   }
 }
 
-Flow ForLoop::run(Frame& frame, const Value& over, int depth) const {
+Flow ForLoop::run(Frame& frame, const Value& all, int depth) const {
   Values items;
-  for (Value& item : iterate(over)) {
+  for (Value& item : iterate(all)) {
     if (condition) {
       Frame inside = frame.inside();
       target.set(inside, item);

@@ -42,6 +42,9 @@ using Expression = std::function<Value(Frame&)>;
 // What follows an expression: an attribute, a call, a filter, a test.
 using Step = std::function<Value(Frame&, const Value&)>;
 
+Expression constant(Value value);
+Values all_of(const std::vector<Expression>& expressions, Frame& frame);
+
 enum class Flow { kOn, kBreak, kContinue };
 using Statement = std::function<Flow(Frame&)>;
 using Block = std::vector<Statement>;

@@ -9,9 +9,6 @@
 namespace kvcomm::jinja {
 namespace {
 
-// What a rendering may hold at most: far more than a prompt, far less than memory.
-constexpr int64_t kMostBytes = 256 << 20;
-
 [[noreturn]] void refuse(std::string_view operation, const Value& a, const Value& b) {
   for (const Value* value : {&a, &b}) {
     if (const auto* undefined = std::get_if<Undefined>(value)) {
@@ -78,6 +75,7 @@ Value of_doubles(std::string_view operation, double a, double b) {
 }
 
 Value joined_texts(const Text& a, const Text& b) {
+  require_short(static_cast<double>(a.bytes.size() + b.bytes.size()));
   if (a.markup == b.markup) return Text{a.bytes + b.bytes, a.markup};
   const auto escaped = [](const Text& text) {
     return text.markup ? text.bytes : escape_html(text.bytes);
@@ -89,9 +87,8 @@ Value repeated(const Value& value, int64_t times) {
   const Text* text = std::get_if<Text>(&value);
   const Sequence* sequence = value.sequence();
   const auto size = static_cast<int64_t>(text ? text->bytes.size() : sequence->items.size() * 64);
-  if (times > 0 && size > kMostBytes / times) {
-    throw TemplateError(fmt::format("{} repetitions make too long a value", times));
-  }
+  if (size == 0) times = 0;
+  if (times > 0) require_short(static_cast<double>(size) * static_cast<double>(times));
   std::string bytes;
   Values items;
   for (int64_t i = 0; i < times; ++i) {
@@ -126,6 +123,7 @@ Value reckon(std::string_view operation, const Value& a, const Value& b) {
   if (operation == "+" && is_repeatable(a) && is_repeatable(b) && !a.text() && !b.text() &&
       a.sequence()->kind == b.sequence()->kind) {
     Values items = a.sequence()->items;
+    require_short(static_cast<double>(items.size() + b.sequence()->items.size()) * sizeof(Value));
     items.insert(items.end(), b.sequence()->items.begin(), b.sequence()->items.end());
     return make_sequence(a.sequence()->kind, std::move(items));
   }

@@ -4,11 +4,20 @@
 #include <utf8proc.h>
 
 #include <algorithm>
+#include <span>
 
+#include "text/jinja/value.h"
 #include "text/unicode.h"
 
 namespace kvcomm::jinja {
 namespace {
+
+using Range = std::pair<char32_t, char32_t>;
+
+bool lies_in(char32_t c, std::span<const Range> ranges) {
+  return std::ranges::any_of(
+      ranges, [c](const Range& range) { return range.first <= c && c <= range.second; });
+}
 
 utf8proc_category_t category(char32_t c) {
   return utf8proc_category(static_cast<utf8proc_int32_t>(c));
@@ -44,6 +53,9 @@ std::u32string full_title(char32_t c) {
   const auto titled = static_cast<char32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(c)));
   const bool splits = folded.size() > 1 && category(c) == UTF8PROC_CATEGORY_LL;
   if (!splits || (titled != c && category(titled) == UTF8PROC_CATEGORY_LT)) return {titled};
+  if (c == U'\u0149' || folded.back() == U'\u03B9') {
+    throw TemplateError(fmt::format("the title case of {} is not followed", utf8({&c, 1})));
+  }
   return simple_upper(folded[0]) + folded.substr(1);
 }
 
@@ -164,9 +176,27 @@ bool is_numeric(char32_t c) {
   return kind >= UTF8PROC_CATEGORY_ND && kind <= UTF8PROC_CATEGORY_NO;
 }
 
-bool is_upper(char32_t c) { return category(c) == UTF8PROC_CATEGORY_LU; }
+bool is_upper(char32_t c) {
+  // Other_Uppercase: Roman numerals and letters in circles and squares.
+  constexpr Range kOthers[] = {{0x2160, 0x216F},
+                               {0x24B6, 0x24CF},
+                               {0x1F130, 0x1F149},
+                               {0x1F150, 0x1F169},
+                               {0x1F170, 0x1F189}};
+  return category(c) == UTF8PROC_CATEGORY_LU || lies_in(c, kOthers);
+}
 
-bool is_lower(char32_t c) { return category(c) == UTF8PROC_CATEGORY_LL; }
+bool is_lower(char32_t c) {
+  // Other_Lowercase: ordinals, modifier letters, Roman numerals, letters in circles.
+  constexpr Range kOthers[] = {
+      {0xAA, 0xAA},       {0xBA, 0xBA},       {0x2B0, 0x2B8},     {0x2C0, 0x2C1},
+      {0x2E0, 0x2E4},     {0x345, 0x345},     {0x37A, 0x37A},     {0x1D2C, 0x1D6A},
+      {0x1D78, 0x1D78},   {0x1D9B, 0x1DBF},   {0x2071, 0x2071},   {0x207F, 0x207F},
+      {0x2090, 0x209C},   {0x2170, 0x217F},   {0x24D0, 0x24E9},   {0x2C7C, 0x2C7D},
+      {0xA69C, 0xA69D},   {0xA770, 0xA770},   {0xA7F8, 0xA7F9},   {0xAB5C, 0xAB5F},
+      {0x10780, 0x10780}, {0x10783, 0x10785}, {0x10787, 0x107B0}, {0x107B2, 0x107BA}};
+  return category(c) == UTF8PROC_CATEGORY_LL || lies_in(c, kOthers);
+}
 
 bool is_ascii(std::string_view text) {
   return std::ranges::all_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x80; });

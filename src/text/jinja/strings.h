@@ -1,6 +1,7 @@
 // Python's str, character by character: what its methods and Jinja's filters need of it.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>

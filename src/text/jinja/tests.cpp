@@ -126,7 +126,9 @@ Value range(const Arguments& arguments) {
     items.emplace_back(i);
     if (__builtin_add_overflow(i, step, &i)) break;
   }
-  return make_sequence(Kind::kRange, std::move(items));
+  const std::string last = step == 1 ? "" : fmt::format(", {}", step);
+  return make_sequence(Kind::kRange, std::move(items),
+                       fmt::format("range({}, {}{})", start, stop, last));
 }
 
 // dict() and namespace(): a dictionary or pairs, then names.

@@ -39,10 +39,12 @@ std::string sequence_repr(const Sequence& sequence) {
     case Kind::kView:
       return sequence.name + "([" + joined(sequence.items) + "])";
     case Kind::kRange:
+      if (!sequence.name.empty()) return sequence.name;
+      break;
     case Kind::kGenerator:
       break;
   }
-  fail("a {} has no text that could be written", type_name(make_generator({})));
+  fail("what goes through a sequence once has no text: make it a list");
 }
 
 template <typename T>
@@ -296,6 +298,11 @@ bool contains(const Value& all, const Value& item) {
     if (equal(held, item)) return true;
   }
   return false;
+}
+
+void require_short(double bytes) {
+  constexpr double kMostBytes = 256 << 20;
+  if (bytes > kMostBytes) fail("a text of {} bytes is too long for a prompt", bytes);
 }
 
 std::string escape_html(std::string_view text) {

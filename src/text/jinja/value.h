@@ -72,7 +72,7 @@ struct Sequence {
   Kind kind = Kind::kList;
   Values items;
   size_t used = 0;   // how many a generator has given away
-  std::string name;  // a view's: dict_items
+  std::string name;  // a view's: dict_items; how a range is printed
 };
 
 struct Dict {
@@ -132,6 +132,7 @@ int64_t to_integer(const Value& value);              // of an int or a bool; fai
 
 Value item(const Value& value, const Value& key);              // value[key]
 Value attribute(const Value& value, const std::string& name);  // value.name
+// value[start:stop:step]; fails for what has no slices
 Value slice(const Value& value, const Value& start, const Value& stop, const Value& step);
 // The attributes a.b.0 of the filters: names and places between dots.
 Value path_item(const Value& value, const Value& path);
@@ -142,5 +143,8 @@ Value reckon(std::string_view operation, const Value& a, const Value& b);
 Value negate(const Value& value);
 
 std::string escape_html(std::string_view text);
+
+// Fails for a text of more bytes than any prompt: templates can double one again and again.
+void require_short(double bytes);
 
 }  // namespace kvcomm::jinja
