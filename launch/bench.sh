@@ -1,10 +1,15 @@
 #!/usr/bin/env bash
 # Seconds per sample of every method beside plain transformers on this CPU, and of reading data sets
 # beside Python's json -> results/benchmarks/
-#   launch/bench.sh [--methods kvcomm nld ...] [--samples 8] [--repeats 3] ...   (--help: the rest)
+#   launch/bench.sh [--methods kvcomm nld ...] [--samples 8] [--repeats 3] [--threads 2]
+#                   [--only REGEX of cases] [--data FOLDER] [--output FOLDER]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cd "$root"
+
+case " $* " in
+  *" -h "* | *" --help "*) sed -n '2,5s/^# *//p' "$0" && exit ;;
+esac
 
 readonly venv=.venv-bench requirements=launch/bench/requirements.txt
 

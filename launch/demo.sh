@@ -5,6 +5,10 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cd "$root"
 
+case ${1:-} in
+  -h | --help) sed -n '2,3s/^# *//p' "$0" && exit ;;
+esac
+
 # The data of seed 1 are in the repository; others are made for the run.
 seed=${SEED:-1} data=launch/data
 if [[ $seed != 1 ]]; then data=.cache/demo-data/$seed; fi

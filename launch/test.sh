@@ -54,6 +54,9 @@ excluded_labels() {
   (IFS='|' && echo "${labels[*]}")
 }
 
+case ${1:-} in
+  -h | --help) sed -n '2,3s/^# *//p' "$0" && exit ;;
+esac
 all=no
 if [[ ${1:-} == --all ]]; then
   all=yes

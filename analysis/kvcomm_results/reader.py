@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import h5py
 import pandas as pd
@@ -27,10 +28,13 @@ class Results:
 
 
 def read(path) -> Results:
-    """Reads a whole file. Texts become str; each frame's .attrs holds units and long_name by column.
+    """Reads a whole file, or a folder's results.h5. Texts become str; each frame's .attrs holds units and long_name by column.
 
     Raises ValueError where the file is not one of kvcomm's, or of a later schema.
     """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "results.h5"
     # A results file is replaced as a whole, never changed: no lock is needed, and some file systems have none.
     with h5py.File(path, "r", locking=False) as file:
         about = dict(file.attrs)

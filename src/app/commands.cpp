@@ -124,6 +124,9 @@ Exit plan_command(const SweepArguments& arguments) {
   require_same_data(plan, journals);
   const PlanText text = plan_text(plan, Stored(journals));
   print(arguments.summary ? text.summary : text.cells + text.summary + text.notes);
+  for (const Absence& absence : plan.absent) {
+    if (arguments.summary) spdlog::warn("{}", absence.sentence);
+  }
   if (!arguments.strict) return Exit::kOk;
   if (!plan.absent.empty()) {
     fail(plan.absent.front().exit, "`run` would stop here: {}", plan.absent.front().sentence);
@@ -136,7 +139,7 @@ Exit plan_command(const SweepArguments& arguments) {
 Exit merge_command(const std::string& given, Keys keys) {
   const std::filesystem::path path = std::filesystem::absolute(given);
   const std::string output =
-      std::filesystem::is_directory(path) ? given : path.parent_path().string();
+      std::filesystem::is_regular_file(path) ? path.parent_path().string() : given;
   if (journal_files(output).empty()) {
     fail(Exit::kUsage, "There are no journals in '{}': give the folder that a sweep wrote to.",
          output + "/journal");

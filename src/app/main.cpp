@@ -112,7 +112,7 @@ std::optional<std::string> unknown_command(const CLI::App& app, int argc, char**
   for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
   if (word == words.end() || std::ranges::count(names, *word) > 0) return std::nullopt;
   const std::string near = did_you_mean(*word, names);
-  return fmt::format("There is no command '{}'.{}", *word,
+  return fmt::format("There is no command '{}'.{} `kvcomm --help` explains them.", *word,
                      near.empty() ? " The commands are " + join(names, ", ") + "." : near);
 }
 

@@ -51,7 +51,7 @@ Exit render_command(const RenderArguments& arguments) {
                                                              /*add_generation_prompt=*/true);
   std::string output = text.ends_with('\n') ? text : text + "\n";
   if (arguments.tokens) {
-    const auto tokenizer = Tokenizer::load(folder / "tokenizer.json");
+    const auto tokenizer = Tokenizer::load(folder);
     output +=
         fmt::format("{}\n", fmt::join(tokenizer.encode(text, /*add_special_tokens=*/false), " "));
   }

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
@@ -384,6 +385,8 @@ int terminal_columns() {
 }
 
 void start_log(int rank, spdlog::level::level_enum level) {
+  // Whole lines: a launcher hands on pieces that are written one by one, and others' between them.
+  std::setvbuf(stderr, nullptr, _IOLBF, BUFSIZ);
   const char* no_color = std::getenv("NO_COLOR");
   const bool terminal = terminal_columns() > 0;
   const bool colours = terminal && (no_color == nullptr || *no_color == '\0');

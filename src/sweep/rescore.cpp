@@ -283,12 +283,15 @@ std::vector<RescoredCell> rescore(RescoreOptions options) {
   Table& samples = table(content, "samples");
   const std::vector<ToScore> to_score = samples_to_score(samples, cells, answered);
   const auto scores = score_samples(samples, cells, to_score, options.lemmas);
+  const auto* variant = find_column<std::string>(table(content, "cells"), "variant");  // of all.h5
   std::vector<RescoredCell> rescored;
   for (size_t c = 0; c < scores.size(); ++c) {
     const MeanScore mean = mean_score(scores[c]);
     cells.score[c] = mean.score;
     cells.standard_error[c] = mean.standard_error;
-    rescored.push_back({cells.pair[c], cells.dataset[c], cells.method[c], cells.metric[c],
+    const bool varies = variant != nullptr && !variant->at(c).empty();
+    const std::string method = cells.method[c] + (varies ? " [" + variant->at(c) + "]" : "");
+    rescored.push_back({cells.pair[c], cells.dataset[c], method, cells.metric[c],
                         scores[c].size(), before[c], mean.score, mean.standard_error});
   }
   Table& failures = table(content, "failures");

@@ -47,7 +47,7 @@ TEST_F(ConfigTest, UnknownNamesAreRefusedWithTheNearMiss) {
             "sweep.toml:11:1: [fidelity] has no key 'name'. Its keys are layer_count, keep_layer0, "
             "sink_token, importance_from, importance_mask, prior, unselected_prefill, "
             "shifted_start, generation, phase1_tokens, sender_aware, recalibration_scored, "
-            "clean_up_spaces."},
+            "tie_other_head, clean_up_spaces."},
            {"[[method]]\nname = 'nld'\nphase1_token = 3\n",
             "sweep.toml:12:1: [[method]] nld has no key 'phase1_token'. Did you mean "
             "'phase1_tokens'?"},
@@ -191,7 +191,7 @@ TEST_F(ConfigTest, WrongFieldsOfFidelityAreRefused) {
             "--set fidelity.sink: [fidelity] has no key 'sink'. Its keys are layer_count, "
             "keep_layer0, sink_token, importance_from, importance_mask, prior, "
             "unselected_prefill, shifted_start, generation, phase1_tokens, sender_aware, "
-            "recalibration_scored, clean_up_spaces.");
+            "recalibration_scored, tie_other_head, clean_up_spaces.");
   EXPECT_EQ(refusal(kSmall, {"fidelity.release.sink_token=true"}),
             "--set fidelity.release.sink_token: write it as fidelity.key=value.");
 }

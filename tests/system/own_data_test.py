@@ -91,7 +91,8 @@ class OwnData(SystemTest):
         self.check(sweep.run("listed"))
         frames = tables(sweep.results("listed"))
         scores, samples = frames["scores"], frames["samples"]
-        self.assertEqual(list(scores.columns), ["cell", "pair", "dataset", "method", "sample", "sample_id", "metric", "score"])
+        self.assertEqual(list(scores.columns), ["cell", "pair", "dataset", "method", "variant", "sample", "sample_id",
+                                                "metric", "score"])
         self.assertEqual(set(frames["cells"].metric), {"includes"})
         self.assertEqual(len(scores), 2 * len(samples))
         self.assertEqual(list(scores.metric[:2]), ["exact_match", "f1"])

@@ -158,7 +158,7 @@ class Score(SystemTest):
 
     def test_an_output_that_is_a_folder_leaves_nothing_behind(self):
         (self.folder / "taken").mkdir()
-        self.score(code=4, output="taken")
+        self.score(code=2, output="taken")
         self.assertEqual([path.name for path in self.folder.glob("taken*")], ["taken"])
 
     def test_an_unknown_metric_is_refused(self):

@@ -122,7 +122,7 @@ TEST(ChatTemplate, SaysWhatIsWrong) {
       message_of([] {
         load_with_config({{"chat_template", "{{ messages | groupby('role') }}"}});
       }),
-      ::testing::AllOf(HasSubstr("The chat template of '/"),
+      ::testing::AllOf(HasSubstr("The chat template in '/"),
                        HasSubstr("the filter 'groupby' is none that this program follows")));
 }
 
