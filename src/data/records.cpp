@@ -173,16 +173,20 @@ const json& Record::field(std::string_view name) const {
 }
 
 const json* Record::find(std::string_view name) const {
-  const json* found = &fields_;
-  for (std::string_view rest = name; found->is_object();) {
-    if (const auto whole = found->find(rest); whole != found->end()) return &*whole;
-    const size_t dot = rest.find('.');
-    const auto part = found->find(rest.substr(0, dot));
-    if (dot == std::string_view::npos || part == found->end()) return nullptr;
-    found = &*part;
-    rest.remove_prefix(dot + 1);
-  }
-  return nullptr;
+  // A field's own name may hold dots too: each is tried as the one that leads into it.
+  const auto find_in = [](const auto& self, const json& object,
+                          std::string_view wanted) -> const json* {
+    if (!object.is_object()) return nullptr;
+    if (const auto whole = object.find(wanted); whole != object.end()) return &*whole;
+    for (size_t dot = wanted.find('.'); dot != std::string_view::npos;
+         dot = wanted.find('.', dot + 1)) {
+      const auto part = object.find(wanted.substr(0, dot));
+      if (part == object.end()) continue;
+      if (const json* found = self(self, *part, wanted.substr(dot + 1))) return found;
+    }
+    return nullptr;
+  };
+  return find_in(find_in, fields_, name);
 }
 
 std::vector<std::string> Record::names() const {

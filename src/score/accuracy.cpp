@@ -7,7 +7,8 @@
 //     punctuation or a word such as "is" or "because" comes behind it
 //   - the article: an A with a word behind it on its line, unless that word is one of those
 //   - parts of words and abbreviations: "I'd", "B-cells", "D.C."
-//   - what is denied ("not A, but B") and all of a list with "and" ("both A and B"); of "B or C" it
+//   - what is denied ("not A, but B", "it can't be A", "A is wrong") and all of a list with "and"
+//   ("both A and B"); of "B or C" it
 //     is the first.
 #include <algorithm>
 #include <array>
@@ -61,7 +62,8 @@ constexpr std::array<Text, 17> kAnnouncing{
     U"answer", U"option", U"choice", U"letter", U"is",  U"s",     U"be",      U"so",      U"choose",
     U"pick",   U"select", U"say",    U"with",   U"for", U"think", U"believe", U"probably"};
 
-constexpr std::array<Text, 3> kDenying{U"not", U"neither", U"nor"};
+constexpr std::array<Text, 4> kDenying{U"not", U"cannot", U"neither", U"nor"};
+constexpr std::array<Text, 4> kWrong{U"wrong", U"incorrect", U"false", U"not"};  // "A is ..."
 
 class Choices {
  public:
@@ -113,11 +115,28 @@ class Choices {
 
   bool is_chosen(size_t i) const {
     const Word& word = words_[i];
-    if (i > 0 && is_one_of(words_[i - 1].text, kDenying)) return false;
+    if (is_denied(i)) return false;
     if (word.text[0] < U'a') return true;  // a capital
     const bool opens = i == 0 || word.before.find(U'\n') != Text::npos;
     const bool announced = i > 0 && is_one_of(words_[i - 1].text, kAnnouncing);
     return ((opens || announced) && ends(i)) || is_marked(i);
+  }
+
+  bool is_denied(size_t i) const {
+    const size_t at = i > 0 && lower(words_[i - 1].text) == U"be" ? i - 1 : i;  // "it can't be A"
+    if (at > 0 && (is_one_of(words_[at - 1].text, kDenying) || is_contracted_not(at - 1))) {
+      return true;
+    }
+    if (i + 2 >= words_.size()) return false;
+    const bool is = lower(words_[i + 1].text) == U"is" || lower(words_[i + 1].text) == U"was";
+    return (is && is_one_of(words_[i + 2].text, kWrong)) || is_contracted_not(i + 2);
+  }
+
+  // The "t" of "isn't" and "can't".
+  bool is_contracted_not(size_t i) const {
+    const Text gap = words_[i].before;
+    return i > 0 && lower(words_[i].text) == U"t" && (gap == U"'" || gap == U"\u2019") &&
+           lower(words_[i - 1].text).back() == U'n';
   }
 
   // Whether what follows a small letter lets it be an option: "b. Paris", "b - Paris", "b is

@@ -1,5 +1,7 @@
 #include "store/results_file.h"
 
+#include "base/files.h"
+
 namespace kvcomm {
 
 namespace fs = std::filesystem;
@@ -27,6 +29,10 @@ std::string attribute(const H5Content& content, const std::string& name) {
 }
 
 H5Content read_results(const fs::path& path) {
+  if (!is_there(path)) {
+    fail(Exit::kUsage, "There is no '{}': give a folder that a sweep wrote to, or a file in it.",
+         path.string());
+  }
   H5Content content = read_h5(path);
   if (attribute(content, "schema") != kResultsSchema) {
     fail(Exit::kUsage, "'{}' is an HDF5 file, but no results.h5 of this program.", path.string());

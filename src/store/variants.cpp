@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -63,10 +64,14 @@ std::vector<Difference> differences_of(const std::string& older_json,
   }
   std::vector<Difference> differences;
   compare(older, newer, older.is_object() ? "" : "key", differences);
-  // The calibration's key follows from values that stand here themselves.
-  if (differences.size() > 1)
-    std::erase_if(differences,
-                  [](const Difference& difference) { return difference.what == "calibration"; });
+  // The calibration's key follows from values that stand here themselves, and what is compared of
+  // texts from the metric.
+  const bool other_metric = std::ranges::count(differences, "metric", &Difference::what) > 0;
+  const size_t all = differences.size();
+  std::erase_if(differences, [&](const Difference& difference) {
+    const bool of_texts = difference.what == "normalisation" || difference.what == "lemmas";
+    return (all > 1 && difference.what == "calibration") || (other_metric && of_texts);
+  });
   return differences;
 }
 

@@ -258,6 +258,16 @@ void set_metric(Cells& cells, size_t cell, const RescoreOptions& options) {
   cells.key[cell] = hash128_hex(cells.key_json[cell]);
 }
 
+// By one metric, cells of several settings may become the same, each sample there twice.
+void require_one_setting(H5Content& content, const fs::path& path) {
+  const auto* variants = find_column<std::string>(table(content, "cells"), "variant");
+  if (variants == nullptr || std::ranges::all_of(*variants, &std::string::empty)) return;
+  fail(Exit::kUsage,
+       "'{}' holds cells of several settings (its column `variant`): score the results.h5 beside "
+       "it, which has one.",
+       path.string());
+}
+
 void check_output(const RescoreOptions& options) {
   std::error_code error;
   if (fs::equivalent(options.input, options.output, error)) {
@@ -273,6 +283,7 @@ std::vector<RescoredCell> rescore(RescoreOptions options) {
   options.input = results_path(options.input);
   check_output(options);
   H5Content content = read_results(options.input);
+  require_one_setting(content, options.input);
   Cells cells(table(content, "cells"));
   const std::vector<double> before = cells.score;
   for (size_t c = 0; c < before.size(); ++c) {
@@ -283,15 +294,12 @@ std::vector<RescoredCell> rescore(RescoreOptions options) {
   Table& samples = table(content, "samples");
   const std::vector<ToScore> to_score = samples_to_score(samples, cells, answered);
   const auto scores = score_samples(samples, cells, to_score, options.lemmas);
-  const auto* variant = find_column<std::string>(table(content, "cells"), "variant");  // of all.h5
   std::vector<RescoredCell> rescored;
   for (size_t c = 0; c < scores.size(); ++c) {
     const MeanScore mean = mean_score(scores[c]);
     cells.score[c] = mean.score;
     cells.standard_error[c] = mean.standard_error;
-    const bool varies = variant != nullptr && !variant->at(c).empty();
-    const std::string method = cells.method[c] + (varies ? " [" + variant->at(c) + "]" : "");
-    rescored.push_back({cells.pair[c], cells.dataset[c], method, cells.metric[c],
+    rescored.push_back({cells.pair[c], cells.dataset[c], cells.method[c], cells.metric[c],
                         scores[c].size(), before[c], mean.score, mean.standard_error});
   }
   Table& failures = table(content, "failures");

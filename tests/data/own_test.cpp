@@ -74,6 +74,7 @@ TEST(OwnData, MayBeNested) {
             "Q");
   const OwnFields both{.context = {"x.y.z"}, .question = "x.y.z", .answers = "x.y.z"};
   EXPECT_EQ(load(R"({"x": {"y.z": "V", "y": {"z": "W"}}})", both).samples[0].question, "V");
+  EXPECT_EQ(load(R"({"x.y": {"z": "U"}})", both).samples[0].question, "U");
 }
 
 TEST(OwnData, MayHaveSeveralContexts) {

@@ -129,6 +129,11 @@ TEST(Accuracy, TakesTheFirstOptionLetterThatStandsAlone) {
     EXPECT_EQ(option(answer), "") << answer;
   }
   EXPECT_EQ(option("C, not B"), "C");
+  for (const char* answer : {"The answer isn't A, it's B", "It can't be A. B",
+                             "It cannot be (A), so B", "A is incorrect. The answer is B",
+                             "Option A is wrong, so B", "(A) is wrong; (B) is right"}) {
+    EXPECT_EQ(option(answer), "B") << answer;
+  }
   EXPECT_EQ(score("accuracy", "none", Answers{"none"}), 0);  // no option is given
 }
 

@@ -49,6 +49,13 @@ TEST(VariantsTest, TheCalibrationFollowsFromTheRest) {
             "calibration was a, is b");
 }
 
+TEST(VariantsTest, WhatIsComparedOfTextsFollowsFromTheMetric) {
+  const std::string older = R"({"lemmas":"1f","metric":"f1","normalisation":"lemmas"})";
+  EXPECT_EQ(variant_name(older, R"({"metric":"includes","normalisation":"words"})"), "metric=f1");
+  EXPECT_EQ(variant_name(older, R"({"lemmas":"2f","metric":"f1","normalisation":"lemmas"})"),
+            "lemmas=1f");
+}
+
 TEST(VariantsTest, WhatIsNoJsonIsComparedAsItStands) {
   EXPECT_EQ(difference_text("torn", R"({"dtype":"x"})"), R"(key was torn, is {\"dtype\":\"x\"})");
 }

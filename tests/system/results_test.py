@@ -136,12 +136,15 @@ class OtherKeys(Folder):
         columns = ["pair", "method", "sample", "answer", "score", "payload_bytes"]
         self.assertTrue(older[columns].equals(self.tables["samples"][columns]))
 
-    def test_all_of_them_can_be_shown_and_scored(self):
+    def test_all_of_them_can_be_shown_and_the_newest_scored(self):
         self.check(call(["merge", "--all", self.output]))
         outcome = self.check(call(["show", self.output / "all.h5", "--sample", "0"]))
         self.assertIn("baseline [dtype=float32, max_new_tokens=6]", outcome.out)
-        self.check(call(["score", self.output / "all.h5", "--output", self.folder / "scored.h5", "--metric", "includes"]))
-        before, after = tables(self.output / "all.h5"), tables(self.folder / "scored.h5")
+        scored = ["--output", self.folder / "scored.h5", "--metric", "includes"]
+        refused = self.check(call(["score", self.output / "all.h5", *scored]), 2)
+        self.assertIn("holds cells of several settings", refused.log)
+        self.check(call(["score", self.output, *scored]))
+        before, after = tables(self.output / "results.h5"), tables(self.folder / "scored.h5")
         for name in ("questions", "layers", "ranks"):
             self.assertTrue(before[name].equals(after[name]), name)
         self.assertEqual(before["samples"].variant.tolist(), after["samples"].variant.tolist())
