@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "base/files.h"
+#include "base/model_file.h"
 #include "base/nesting.h"
 #include "base/whole.h"
 
@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 Json read_json(const fs::path& path) {
   try {
-    return parse_json(read_file(path));
+    return parse_json(read_model_file(path));
   } catch (const Json::exception& broken) {
     fail(Exit::kEnvironment, "'{}' is no valid JSON: {}.", path.string(), broken.what());
   }

@@ -15,6 +15,7 @@
 #include "base/files.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/model_file.h"
 #include "model/safetensors.h"
 
 namespace kvcomm {
@@ -155,7 +156,7 @@ std::vector<HashedFile> look_up(const fs::path& folder) {
 }
 
 std::string fingerprint_of(const fs::path& folder, const std::vector<HashedFile>& files) {
-  std::string all = hash128_hex(read_file(folder / "config.json"));
+  std::string all = hash128_hex(read_model_file(folder / "config.json"));
   for (const HashedFile& file : files) {
     all += fmt::format("\n{} {} {}", file.path.filename().string(), file.state.size, *file.hash);
   }

@@ -13,7 +13,7 @@
 #include <set>
 
 #include "base/error.h"
-#include "base/files.h"
+#include "base/model_file.h"
 #include "base/nesting.h"
 #include "base/whole.h"
 
@@ -152,7 +152,7 @@ std::vector<fs::path> safetensors_files(const fs::path& folder) {
   }
   std::set<std::string> names;
   try {
-    const Json json = parse_json(read_file(index));
+    const Json json = parse_json(read_model_file(index));
     for (const auto& [tensor, file] : json.at("weight_map").items()) names.insert(file);
   } catch (const Json::exception& broken) {
     fail(Exit::kEnvironment, "'{}' cannot be read: {}.", index.string(), broken.what());

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/files.h"
 #include "base/hash.h"
+#include "base/model_file.h"
 #include "base/nesting.h"
 #include "base/whole.h"
 #include "text/token_config.h"
@@ -45,7 +45,7 @@ std::optional<ChatTemplateFiles> find_source(const TokenConfig& config) {
   const fs::path& folder = config.folder;
   const fs::path more = folder / "additional_chat_templates";
   for (const fs::path& path : {more / "default.jinja", folder / "chat_template.jinja"}) {
-    if (fs::exists(path)) return ChatTemplateFiles{.path = path, .source = read_file(path)};
+    if (fs::exists(path)) return ChatTemplateFiles{.path = path, .source = read_model_file(path)};
   }
   if (fs::is_directory(more)) {
     for (const auto& entry : fs::directory_iterator(more)) {
@@ -274,7 +274,7 @@ json convert_vocabulary(const fs::path& folder, const std::string& tokenizer_cla
         folder.string(), tokenizer_class);
   }
   json merges = json::array();
-  const std::string text = read_file(folder / "merges.txt");
+  const std::string text = read_model_file(folder / "merges.txt");
   for (size_t at = 0; at < text.size();) {
     const size_t end = std::min(text.find('\n', at), text.size());
     std::string line = text.substr(at, end - at);
@@ -322,7 +322,7 @@ TokenizerFiles read_tokenizer(const TokenConfig& config) {
              ? ", which AutoTokenizer's save_pretrained writes where there is a tokenizer.model"
              : "");
   }
-  const std::string content = read_file(files.path);
+  const std::string content = read_model_file(files.path);
   files.tokenizer = reading_values(files.path, [&] { return parse_json(content); });
   files.hash = hash128_hex(content);
   return files;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include "base/files.h"
+#include "base/model_file.h"
 #include "base/nesting.h"
 
 namespace kvcomm {
@@ -14,7 +14,7 @@ using nlohmann::json;
 json read_object(const fs::path& path) {
   if (!fs::exists(path)) return json::object();
   try {
-    json object = parse_json(read_file(path));
+    json object = parse_json(read_model_file(path));
     if (object.is_object()) return object;
   } catch (const json::exception& broken) {
     fail(Exit::kEnvironment, "'{}' is no valid JSON: {}.", path.string(), broken.what());

@@ -52,6 +52,16 @@ class ModelFolder(SystemTest):
         answers = {pair: list(group["answer"]) for pair, group in frames["samples"].groupby("pair")}
         return outcome, keys, answers
 
+    def test_a_file_that_cannot_be_read_is_the_environments(self):
+        for number, file in enumerate(("config.json", "generation_config.json", "tokenizer_config.json",
+                                       "tokenizer.json", "chat_template.jinja")):
+            folder = self.model(f"folder{number}")
+            (folder / file).unlink(missing_ok=True)
+            (folder / file).mkdir()
+            outcome = self.sweep(f"folder{number}", SKYLINE, pairs=pair(f"folder{number}")).run(f"folder{number}-out")
+            self.check(outcome, 4)
+            self.assertIn(f"Cannot read '{folder / file}': it is a folder", outcome.log)
+
     # ---- every byte
 
     def test_an_edited_model_gets_answers_of_its_own(self):
