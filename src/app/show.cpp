@@ -134,7 +134,7 @@ std::string answers_text(H5Content& content, const std::string& dataset, uint32_
     const bool failed = column<uint8_t>(samples, "failed")[row] != 0;
     const nlohmann::json answer = column<std::string>(samples, "answer")[row];
     std::string method = column<std::string>(samples, "method")[row];
-    if (variants != nullptr && !(*variants)[row].empty()) method += " [" + (*variants)[row] + "]";
+    if (variants != nullptr) method += in_brackets((*variants)[row]);
     const std::vector<std::string> pieces =
         wrapped(failed ? failure_text(content, column<int32_t>(samples, "cell")[row], number)
                        : answer.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));

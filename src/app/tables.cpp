@@ -36,6 +36,10 @@ std::string text_table(const std::vector<std::vector<std::string>>& rows, size_t
   return text;
 }
 
+std::string in_brackets(const std::string& variant) {
+  return variant.empty() ? "" : " [" + variant + "]";
+}
+
 std::string bytes_text(double bytes) {
   if (bytes >= 1e9) return fmt::format("{:.2f} GB", bytes / 1e9);
   if (bytes >= 1e6) return fmt::format("{:.2f} MB", bytes / 1e6);
@@ -88,10 +92,6 @@ std::string without_seed(const std::string& label) {
   if (const size_t comma = kept.find(", )"); comma != std::string::npos) kept.erase(comma, 2);
   if (kept.ends_with("()")) kept.resize(kept.size() - 2);
   return kept;
-}
-
-std::string in_brackets(const std::string& variant) {
-  return variant.empty() ? "" : " [" + variant + "]";
 }
 
 // Equal for draws that may be averaged: they differ in nothing but the seed.

@@ -12,6 +12,9 @@ namespace kvcomm {
 // Columns aligned: the first ones to the left, the others to the right.
 std::string text_table(const std::vector<std::vector<std::string>>& rows, size_t to_the_left = 1);
 
+// What stands behind the name of a method whose cell is a variant: " [dtype=float32]"; "" for "".
+std::string in_brackets(const std::string& variant);
+
 // "712.9 kB", "3.20 GB": powers of 1000.
 std::string bytes_text(double bytes);
 

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import transformers
+from make_fixture import merge_patch
 from transformers import AutoTokenizer
 
 FOLDER = Path(__file__).parent / "fixture"
@@ -141,19 +142,6 @@ FOLDERS = {
         None, {"tokenizer_config.json": {"tokenizer_class": "GPT2Tokenizer", "bos_token": "<bos>", "eos_token": "<eos>", "unk_token": "<eos>",
                                          "add_prefix_space": True}}),
 }
-
-
-def merge_patch(target, patch):
-    """RFC 7396."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = merge_patch(result.get(key), value)
-    return result
 
 
 def write(folder, patch, files):
