@@ -14,8 +14,8 @@
 #include <array>
 #include <optional>
 
+#include "base/unicode.h"
 #include "score/metrics.h"
-#include "score/unicode.h"
 
 namespace kvcomm {
 

@@ -5,8 +5,8 @@
 #include <unordered_map>
 
 #include "base/text.h"
+#include "base/unicode.h"
 #include "score/metrics.h"
-#include "score/unicode.h"
 
 namespace kvcomm {
 

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <set>
 
+#include "base/unicode.h"
 #include "score/lemmas.h"
 #include "score/metrics.h"
-#include "score/unicode.h"
 
 namespace kvcomm {
 

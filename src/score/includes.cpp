@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <set>
 
+#include "base/unicode.h"
 #include "score/metrics.h"
-#include "score/unicode.h"
 
 namespace kvcomm {
 

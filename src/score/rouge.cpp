@@ -4,8 +4,8 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "base/unicode.h"
 #include "score/metrics.h"
-#include "score/unicode.h"
 
 namespace kvcomm {
 

@@ -36,15 +36,15 @@ std::string title_words(std::string_view text) {
   std::string all;
   const auto end_word = [&] {
     if (word.empty()) return;
-    all += upper(utf8(word.substr(0, 1))) + lower(utf8(word.substr(1)));
+    all += upper(encode_utf8(word.substr(0, 1))) + lower(encode_utf8(word.substr(1)));
     word.clear();
   };
-  for (const char32_t c : characters(text)) {
+  for (const char32_t c : decode_utf8(text)) {
     const bool separates =
         is_space(c) || std::u32string_view(U"-({[<").find(c) != std::u32string::npos;
     if (separates) {
       end_word();
-      all += utf8({&c, 1});
+      all += encode_utf8({&c, 1});
     } else {
       word += c;
     }
@@ -90,7 +90,7 @@ Value truncate(const Value& input, const Arguments& arguments) {
 Value word_count(const Value& input, const Arguments&) {
   int64_t words = 0;
   bool inside = false;
-  for (const char32_t c : characters(to_text(input))) {
+  for (const char32_t c : decode_utf8(to_text(input))) {
     const bool part = c == U'_' || is_alphabetic(c) || is_numeric(c);
     words += part && !inside;
     inside = part;

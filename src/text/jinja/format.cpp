@@ -36,7 +36,7 @@ int64_t read_number(std::string_view text, size_t& at) {
 }
 
 std::string padded(const std::string& text, const Form& form, char otherwise) {
-  const size_t size = characters(text).size();
+  const size_t size = decode_utf8(text).size();
   if (size >= form.width) return text;
   const size_t lacking = form.width - size;
   const char align = form.align ? form.align : otherwise;
@@ -50,10 +50,10 @@ std::string padded(const std::string& text, const Form& form, char otherwise) {
 }
 
 std::string cut(const std::string& text, int precision) {
-  const std::u32string all = characters(text);
+  const std::u32string all = decode_utf8(text);
   return precision < 0 || static_cast<size_t>(precision) >= all.size()
              ? text
-             : utf8(std::u32string_view(all).substr(0, static_cast<size_t>(precision)));
+             : encode_utf8(std::u32string_view(all).substr(0, static_cast<size_t>(precision)));
 }
 
 template <typename Number>
@@ -94,11 +94,11 @@ std::string number_text(const Value& value, Form form, bool zeros) {
 // [[fill]align][0][width][.precision][type]
 Form read_form(const std::string& spec, bool& zeros) {
   Form form;
-  const std::u32string all = characters(spec);
+  const std::u32string all = decode_utf8(spec);
   const auto is_align = [](char32_t c) { return c == U'<' || c == U'>' || c == U'^'; };
   size_t at = 0;
   if (all.size() > 1 && is_align(all[1])) {
-    form.fill = utf8(all.substr(0, 1));
+    form.fill = encode_utf8(all.substr(0, 1));
     form.align = static_cast<char>(all[1]);
     at = form.fill.size() + 1;
   } else if (!all.empty() && is_align(all[0])) {

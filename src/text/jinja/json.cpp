@@ -19,7 +19,7 @@ struct Writer {
 
   void write_text(const std::string& text) {
     out += '"';
-    for (const char32_t c : characters(text)) write_character(c);
+    for (const char32_t c : decode_utf8(text)) write_character(c);
     out += '"';
   }
 
@@ -35,7 +35,7 @@ struct Writer {
     } else if (code < 0x20 || (code > 0x7E && ascii && code != 0x7F)) {
       out += fmt::format("\\u{:04x}", code);
     } else {
-      out += utf8({&c, 1});
+      out += encode_utf8({&c, 1});
     }
   }
 

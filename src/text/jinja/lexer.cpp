@@ -259,7 +259,7 @@ class Lexer {
       refuse(fmt::format("'\\{}' is no character", digits));
     }
     const auto made = static_cast<char32_t>(code);
-    return utf8({&made, 1});
+    return encode_utf8({&made, 1});
   }
 
   void read_operator(std::string& open) {
@@ -269,7 +269,7 @@ class Lexer {
     if (std::string_view("+-/*%~[](){}><=.:|,;!").find(text[0]) == std::string_view::npos ||
         text == "!") {
       refuse(fmt::format("unexpected char {}",
-                         quoted(utf8(std::u32string(1, character_at(source_, at_).value)))));
+                         quoted(encode_utf8(std::u32string(1, character_at(source_, at_).value)))));
     }
     constexpr std::string_view kOpen = "{([", kClose = "})]";
     if (const size_t at = kOpen.find(text); at != std::string_view::npos) open += kClose[at];

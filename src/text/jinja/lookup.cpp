@@ -29,9 +29,9 @@ std::optional<Value> find_item(const Value& value, const Value& key) {
   }
   if (!is_integer(key)) return std::nullopt;
   if (const std::string* text = value.text()) {
-    const std::u32string all = characters(*text);
+    const std::u32string all = decode_utf8(*text);
     const auto at = place_of(key, all.size());
-    return at ? std::optional<Value>(utf8({&all[*at], 1})) : std::nullopt;
+    return at ? std::optional<Value>(encode_utf8({&all[*at], 1})) : std::nullopt;
   }
   const Sequence* sequence = value.sequence();
   const bool has_places = sequence && sequence->kind != Sequence::Kind::kGenerator &&
@@ -113,8 +113,9 @@ Value attribute(const Value& value, const std::string& name) {
 Value slice(const Value& value, const Value& start, const Value& stop, const Value& step) {
   require_defined(value);
   if (const std::string* text = value.text()) {
-    const std::u32string all = characters(*text);
-    return utf8(sliced(all, slice_bounds(start, stop, step, static_cast<int64_t>(all.size()))));
+    const std::u32string all = decode_utf8(*text);
+    return encode_utf8(
+        sliced(all, slice_bounds(start, stop, step, static_cast<int64_t>(all.size()))));
   }
   const Sequence* sequence = value.sequence();
   const bool has_places = sequence && sequence->kind != Sequence::Kind::kGenerator &&

@@ -23,17 +23,17 @@ Value texts(const std::vector<std::string>& all, Kind kind = Kind::kList) {
 // ---- what all characters of a text are
 
 bool all_are(const Value& self, bool (*property)(char32_t)) {
-  const std::u32string all = characters(*self.text());
+  const std::u32string all = decode_utf8(*self.text());
   return !all.empty() && std::ranges::all_of(all, property);
 }
 
 bool is_title(char32_t c) {
-  return !is_upper(c) && !is_lower(c) && lower(utf8({&c, 1})) != utf8({&c, 1});
+  return !is_upper(c) && !is_lower(c) && lower(encode_utf8({&c, 1})) != encode_utf8({&c, 1});
 }
 
 // A text has case where a letter has and none has the other.
 bool has_case(const Value& self, bool (*wanted)(char32_t), bool (*other)(char32_t)) {
-  const std::u32string all = characters(*self.text());
+  const std::u32string all = decode_utf8(*self.text());
   return std::ranges::any_of(all, wanted) && std::ranges::none_of(all, other) &&
          std::ranges::none_of(all, is_title);
 }
@@ -60,7 +60,7 @@ struct Part {
 
 // Of text[start:end]; none where start lies behind the text's end, where nothing is found.
 std::optional<Part> part(const Value& self, const Bound& bound, size_t first) {
-  std::u32string text = characters(*self.text());
+  std::u32string text = decode_utf8(*self.text());
   const auto size = static_cast<int64_t>(text.size());
   const auto place = [&](size_t i, int64_t otherwise) {
     const int64_t at = bound.some(i) ? bound.integer(i, 0) : otherwise;
@@ -73,7 +73,7 @@ std::optional<Part> part(const Value& self, const Bound& bound, size_t first) {
 
 int64_t find(const Value& self, const Arguments& arguments, Side from) {
   const Bound bound("find", arguments, {"", "", ""}, 1);
-  const std::u32string wanted = characters(bound.text(0));
+  const std::u32string wanted = decode_utf8(bound.text(0));
   const auto text = part(self, bound, 1);
   if (!text) return -1;
   const size_t at = from == Side::kLeft ? text->text.find(wanted) : text->text.rfind(wanted);
@@ -88,7 +88,7 @@ Value index(const Value& self, const Arguments& arguments, Side from) {
 
 Value count(const Value& self, const Arguments& arguments) {
   const Bound bound("count", arguments, {"", "", ""}, 1);
-  const std::u32string wanted = characters(bound.text(0));
+  const std::u32string wanted = decode_utf8(bound.text(0));
   const auto text = part(self, bound, 1);
   if (!text) return 0;
   if (wanted.empty()) return static_cast<int64_t>(text->text.size()) + 1;
@@ -109,7 +109,7 @@ Value touches(const Value& self, const Arguments& arguments, Side side) {
   const auto text = part(self, bound, 1);
   return std::ranges::any_of(wanted, [&](const Value& one) {
     if (!one.text()) throw TemplateError("startswith() and endswith() take texts");
-    const std::u32string end = characters(*one.text());
+    const std::u32string end = decode_utf8(*one.text());
     return text && (side == Side::kLeft ? text->text.starts_with(end) : text->text.ends_with(end));
   });
 }
@@ -157,7 +157,7 @@ Value fill(const Value& self, const Arguments& arguments, Side side) {
   const Bound bound("center", arguments, {"", ""}, 1);
   const int64_t width = bound.integer(0, 0), size = length(self);
   const std::string filling = bound.text(1, " ");
-  if (characters(filling).size() != 1) {
+  if (decode_utf8(filling).size() != 1) {
     throw TemplateError("the fill character must be exactly one character long");
   }
   const int64_t lacking = std::max<int64_t>(0, width - size);

@@ -217,8 +217,8 @@ Value reject_attribute(const Value& input, const Arguments& a) {
 Value reverse(const Value& input, const Arguments& arguments) {
   const Bound none("reverse", arguments, {});
   if (const std::string* text = input.text()) {
-    const std::u32string all = characters(*text);
-    return utf8(std::u32string(all.rbegin(), all.rend()));
+    const std::u32string all = decode_utf8(*text);
+    return encode_utf8(std::u32string(all.rbegin(), all.rend()));
   }
   Values items = iterate(input);
   std::ranges::reverse(items);

@@ -35,9 +35,6 @@ std::u32string fold(char32_t c) {
 char32_t simple_upper(char32_t c) {
   return static_cast<char32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(c)));
 }
-char32_t simple_lower(char32_t c) {
-  return static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
-}
 
 // A small letter (or one of title case) that folds into several has an upper case of several.
 std::u32string full_upper(char32_t c) {
@@ -54,45 +51,13 @@ std::u32string full_title(char32_t c) {
   const bool splits = folded.size() > 1 && category(c) == UTF8PROC_CATEGORY_LL;
   if (!splits || (titled != c && category(titled) == UTF8PROC_CATEGORY_LT)) return {titled};
   if (c == U'\u0149' || folded.back() == U'\u03B9') {
-    throw TemplateError(fmt::format("the title case of {} is not followed", utf8({&c, 1})));
+    throw TemplateError(fmt::format("the title case of {} is not followed", encode_utf8({&c, 1})));
   }
   return simple_upper(folded[0]) + folded.substr(1);
 }
 
 bool is_cased(char32_t c) {
   return is_upper(c) || is_lower(c) || category(c) == UTF8PROC_CATEGORY_LT;
-}
-
-bool is_case_ignorable(char32_t c) {
-  switch (category(c)) {
-    case UTF8PROC_CATEGORY_MN:
-    case UTF8PROC_CATEGORY_ME:
-    case UTF8PROC_CATEGORY_CF:
-    case UTF8PROC_CATEGORY_LM:
-    case UTF8PROC_CATEGORY_SK:
-      return true;
-    default:
-      return std::u32string_view(
-                 U"'.:\u00B7\u0387\u055F\u05F4\u2018\u2019\u2024\u2027\uFE13"
-                 U"\uFE52\uFE55\uFF07\uFF0E\uFF1A")
-                 .find(c) != std::u32string_view::npos;
-  }
-}
-
-// Whether a capital sigma at `at` ends a word, and is a final sigma in small letters.
-bool ends_word(std::u32string_view text, size_t at) {
-  size_t before = at;
-  while (before > 0 && is_case_ignorable(text[before - 1])) --before;
-  size_t after = at + 1;
-  while (after < text.size() && is_case_ignorable(text[after])) ++after;
-  return before > 0 && is_cased(text[before - 1]) &&
-         (after == text.size() || !is_cased(text[after]));
-}
-
-std::u32string full_lower(std::u32string_view text, size_t at) {
-  if (text[at] == U'\u0130') return U"i\u0307";
-  if (text[at] == U'\u03A3') return {ends_word(text, at) ? U'\u03C2' : U'\u03C3'};
-  return {simple_lower(text[at])};
 }
 
 bool breaks_line(char32_t c) {
@@ -123,7 +88,7 @@ std::vector<std::string> split_at_spaces(std::u32string_view text, int64_t most,
   if (from == Side::kRight) text = turned;
   const auto add = [&](std::u32string part) {
     if (from == Side::kRight) std::reverse(part.begin(), part.end());
-    parts.push_back(utf8(part));
+    parts.push_back(encode_utf8(part));
   };
   for (size_t at = 0;;) {
     while (at < text.size() && is_space(text[at])) ++at;
@@ -140,29 +105,6 @@ std::vector<std::string> split_at_spaces(std::u32string_view text, int64_t most,
 }
 
 }  // namespace
-
-std::u32string characters(std::string_view text) {
-  std::u32string all;
-  all.reserve(text.size());
-  for (size_t at = 0; at < text.size();) {
-    const auto [value, size] = character_at(text, at);
-    all += value;
-    at += size;
-  }
-  return all;
-}
-
-std::string utf8(std::u32string_view characters) {
-  std::string text;
-  for (const char32_t c : characters) {
-    utf8proc_uint8_t bytes[4];
-    const auto size = utf8proc_encode_char(static_cast<utf8proc_int32_t>(c), bytes);
-    text.append(reinterpret_cast<const char*>(bytes), static_cast<size_t>(size));
-  }
-  return text;
-}
-
-bool is_space(char32_t c) { return is_white_space(c) || (c >= 0x1C && c <= 0x1F); }
 
 bool is_alphabetic(char32_t c) {
   const utf8proc_category_t kind = category(c);
@@ -204,48 +146,45 @@ bool is_ascii(std::string_view text) {
 
 std::string upper(std::string_view text) {
   std::u32string all;
-  for (const char32_t c : characters(text)) all += full_upper(c);
-  return utf8(all);
+  for (const char32_t c : decode_utf8(text)) all += full_upper(c);
+  return encode_utf8(all);
 }
 
-std::string lower(std::string_view text) {
-  const std::u32string read = characters(text);
-  std::u32string all;
-  for (size_t at = 0; at < read.size(); ++at) all += full_lower(read, at);
-  return utf8(all);
-}
+std::string lower(std::string_view text) { return encode_utf8(kvcomm::lower(decode_utf8(text))); }
 
 std::string capitalize(std::string_view text) {
-  const std::u32string read = characters(text);
+  const std::u32string read = decode_utf8(text);
   std::u32string all;
-  for (size_t at = 0; at < read.size(); ++at) {
-    all += at == 0 ? full_title(read[0]) : full_lower(read, at);
-  }
-  return utf8(all);
+  if (!read.empty()) all = full_title(read[0]);
+  for (size_t at = 1; at < read.size(); ++at) append_lower(all, read, at);
+  return encode_utf8(all);
 }
 
 std::string title(std::string_view text) {
-  const std::u32string read = characters(text);
+  const std::u32string read = decode_utf8(text);
   std::u32string all;
   for (size_t at = 0; at < read.size(); ++at) {
-    const bool inside = at > 0 && is_cased(read[at - 1]);
-    all += inside ? full_lower(read, at) : full_title(read[at]);
+    if (at > 0 && is_cased(read[at - 1])) {
+      append_lower(all, read, at);
+    } else {
+      all += full_title(read[at]);
+    }
   }
-  return utf8(all);
+  return encode_utf8(all);
 }
 
 std::string quoted(std::string_view text) {
   const bool single = text.find('\'') == std::string_view::npos;
   const char32_t mark = single || text.find('"') != std::string_view::npos ? U'\'' : U'"';
-  std::string all = utf8({&mark, 1});
-  for (const char32_t c : characters(text)) {
+  std::string all = encode_utf8({&mark, 1});
+  for (const char32_t c : decode_utf8(text)) {
     if (c == mark || c == U'\\') {
       all += '\\';
       all += static_cast<char>(c);
     } else if (c == U'\n' || c == U'\r' || c == U'\t') {
       all += c == U'\n' ? "\\n" : c == U'\r' ? "\\r" : "\\t";
     } else if (is_printable(c)) {
-      all += utf8({&c, 1});
+      all += encode_utf8({&c, 1});
     } else {
       const auto code = static_cast<uint32_t>(c);
       all += code < 0x100     ? fmt::format("\\x{:02x}", code)
@@ -253,11 +192,11 @@ std::string quoted(std::string_view text) {
                               : fmt::format("\\U{:08x}", code);
     }
   }
-  return all + utf8({&mark, 1});
+  return all + encode_utf8({&mark, 1});
 }
 
 std::string strip(std::string_view text, Side side, std::optional<std::string_view> set) {
-  const std::u32string members = characters(set.value_or(""));
+  const std::u32string members = decode_utf8(set.value_or(""));
   const auto goes = [&](char32_t c) {
     return set ? members.find(c) != std::u32string::npos : is_space(c);
   };
@@ -276,7 +215,7 @@ std::string strip(std::string_view text, Side side, std::optional<std::string_vi
 
 std::vector<std::string> split(std::string_view text, std::optional<std::string_view> separator,
                                int64_t most, Side from) {
-  if (!separator) return split_at_spaces(characters(text), most, from);
+  if (!separator) return split_at_spaces(decode_utf8(text), most, from);
   std::vector<std::string> parts;
   while (most < 0 || static_cast<int64_t>(parts.size()) < most) {
     const bool right = from == Side::kRight;
@@ -292,14 +231,14 @@ std::vector<std::string> split(std::string_view text, std::optional<std::string_
 }
 
 std::vector<std::string> split_lines(std::string_view text, bool keep_ends) {
-  const std::u32string read = characters(text);
+  const std::u32string read = decode_utf8(text);
   std::vector<std::string> lines;
   for (size_t at = 0; at < read.size();) {
     size_t end = at;
     while (end < read.size() && !breaks_line(read[end])) ++end;
     size_t next = std::min(end + 1, read.size());
     if (end + 1 < read.size() && read[end] == U'\r' && read[end + 1] == U'\n') ++next;
-    lines.push_back(utf8(read.substr(at, (keep_ends ? next : end) - at)));
+    lines.push_back(encode_utf8(read.substr(at, (keep_ends ? next : end) - at)));
     at = next;
   }
   return lines;

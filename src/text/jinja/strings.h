@@ -7,12 +7,10 @@
 #include <string_view>
 #include <vector>
 
+#include "base/unicode.h"
+
 namespace kvcomm::jinja {
 
-std::u32string characters(std::string_view text);  // of UTF-8
-std::string utf8(std::u32string_view characters);
-
-bool is_space(char32_t character);  // str.isspace(): White_Space and U+001C to U+001F
 bool is_alphabetic(char32_t character);
 bool is_numeric(char32_t character);
 bool is_decimal(char32_t character);

@@ -255,7 +255,8 @@ int compare(const Value& a, const Value& b) {
 
 int64_t length(const Value& value) {
   if (value.is<Undefined>()) return 0;
-  if (const std::string* text = value.text()) return static_cast<int64_t>(characters(*text).size());
+  if (const std::string* text = value.text())
+    return static_cast<int64_t>(decode_utf8(*text).size());
   if (const Dict* dict = value.dict()) return static_cast<int64_t>(dict->items.size());
   const Sequence* sequence = value.sequence();
   if (!sequence || sequence->kind == Kind::kGenerator) {
@@ -268,7 +269,8 @@ Values iterate(const Value& value) {
   Values items;
   if (value.is<Undefined>()) return items;
   if (const std::string* text = value.text()) {
-    for (const char32_t character : characters(*text)) items.push_back(utf8({&character, 1}));
+    for (const char32_t character : decode_utf8(*text))
+      items.push_back(encode_utf8({&character, 1}));
     return items;
   }
   if (const Dict* dict = value.dict()) {

@@ -18,6 +18,8 @@ bool is_ascii_punctuation(
 bool is_space(char32_t c);  // str.isspace()
 bool is_word(char32_t c);   // \w of Python's re; between it and what is not lies \b
 
+// The lower case of text[at], which a capital sigma's neighbours decide too.
+void append_lower(std::u32string& made, std::u32string_view text, size_t at);
 std::u32string lower(std::u32string_view text);                       // str.lower()
 std::vector<std::u32string> split(std::u32string_view text);          // str.split()
 std::u32string join_words(const std::vector<std::u32string>& words);  // " ".join(words)

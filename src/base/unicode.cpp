@@ -1,4 +1,4 @@
-#include "score/unicode.h"
+#include "base/unicode.h"
 
 #include <utf8proc.h>
 
@@ -108,22 +108,24 @@ bool is_word(char32_t c) {
          (kind >= UTF8PROC_CATEGORY_ND && kind <= UTF8PROC_CATEGORY_NO) || c == '_';
 }
 
-std::u32string lower(std::u32string_view text) {
-  std::u32string result;
-  result.reserve(text.size());
-  for (size_t at = 0; at < text.size(); ++at) {
-    const char32_t c = text[at];
-    if (c < 0x80) {
-      result += c >= U'A' && c <= U'Z' ? c - U'A' + U'a' : c;
-    } else if (c == U'\u03A3') {
-      result += is_final_sigma(text, at) ? U'\u03C2' : U'\u03C3';
-    } else if (c == U'\u0130') {  // the one character whose lower case is two
-      result += U"i\u0307";
-    } else {
-      result += static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
-    }
+void append_lower(std::u32string& made, std::u32string_view text, size_t at) {
+  const char32_t c = text[at];
+  if (c < 0x80) {
+    made += c >= U'A' && c <= U'Z' ? c - U'A' + U'a' : c;
+  } else if (c == U'\u03A3') {
+    made += is_final_sigma(text, at) ? U'\u03C2' : U'\u03C3';
+  } else if (c == U'\u0130') {  // the one character whose lower case is two
+    made += U"i\u0307";
+  } else {
+    made += static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
   }
-  return result;
+}
+
+std::u32string lower(std::u32string_view text) {
+  std::u32string made;
+  made.reserve(text.size());
+  for (size_t at = 0; at < text.size(); ++at) append_lower(made, text, at);
+  return made;
 }
 
 std::vector<std::u32string> split(std::u32string_view text) {
