@@ -72,16 +72,6 @@ void add_list_options(CLI::App& command, ListArguments& arguments) {
       ->capture_default_str();
 }
 
-void add_show_options(CLI::App& command, ShowArguments& arguments) {
-  command.add_option("results", arguments.results, "A results.h5 or all.h5, or the folder of one")
-      ->required();
-  command.add_option("--dataset", arguments.dataset, "The sample's data set, where there are more");
-  command
-      .add_option("--sample", arguments.sample,
-                  "Its place in the data set's evaluated order, from 0, or its id")
-      ->required();
-}
-
 const std::map<std::string, Lemmas> kNormalisations{{"with-lemmas", Lemmas::kWith},
                                                     {"without-lemmas", Lemmas::kWithout}};
 
@@ -164,7 +154,6 @@ void add_show(CLI::App& app, Action& action) {
       "show", "Print one sample: what was asked, what is accepted, what each method answered");
   const auto arguments = std::make_shared<ShowArguments>();
   add_show_options(show, *arguments);
-  show.footer("Example: kvcomm show results/sweep --dataset countries --sample 3");
   show.callback([&action, arguments] { action = [=] { return show_command(*arguments); }; });
 }
 

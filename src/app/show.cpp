@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
+
 #include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -151,6 +153,17 @@ std::string answers_text(H5Content& content, const std::string& dataset, uint32_
 }
 
 }  // namespace
+
+void add_show_options(CLI::App& command, ShowArguments& arguments) {
+  command.add_option("results", arguments.results, "A results.h5 or all.h5, or the folder of one")
+      ->required();
+  command.add_option("--dataset", arguments.dataset, "The sample's data set, where there are more");
+  command
+      .add_option("--sample", arguments.sample,
+                  "Its place in the data set's evaluated order, from 0, or its id")
+      ->required();
+  command.footer("Example: kvcomm show results/sweep --dataset countries --sample 3");
+}
 
 Exit show_command(const ShowArguments& arguments) {
   H5Content content = read_results(results_path(arguments.results));

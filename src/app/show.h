@@ -5,6 +5,10 @@
 
 #include "base/error.h"
 
+namespace CLI {
+class App;
+}
+
 namespace kvcomm {
 
 struct ShowArguments {
@@ -12,6 +16,8 @@ struct ShowArguments {
   std::string dataset;  // "": the only one there
   std::string sample;   // its place in the evaluated order, or its id
 };
+
+void add_show_options(CLI::App& command, ShowArguments& arguments);
 
 // Prints question, accepted answers and each cell's answer, score and bytes. Refused (kUsage) with
 // what is there, where the file has no such data set or sample.

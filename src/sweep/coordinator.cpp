@@ -41,6 +41,24 @@ CellRecord cell_record(const Plan& plan, const Cell& cell, const LayerChoice* ch
 
 }  // namespace
 
+std::vector<std::pair<size_t, uint32_t>> missing_questions(const Plan& plan, const Stored& stored,
+                                                           const std::vector<bool>& ours) {
+  std::vector<int64_t> samples(plan.datasets.size(), 0);
+  for (const Cell& cell : plan.cells) {
+    if (ours[cell.pair]) samples[cell.dataset] = std::max(samples[cell.dataset], cell.samples);
+  }
+  std::vector<std::pair<size_t, uint32_t>> missing;
+  for (size_t d = 0; d < samples.size(); ++d) {
+    const Dataset& dataset = plan.datasets[d];
+    for (uint32_t i = 0; i < samples[d]; ++i) {
+      const bool known = stored.has_question(dataset.info.name, dataset.fingerprint, i,
+                                             plan.config.run.store_contexts);
+      if (!known) missing.emplace_back(d, i);
+    }
+  }
+  return missing;
+}
+
 Coordinator::Coordinator(const Plan& plan, Stored& stored, Journal& journal,
                          std::vector<PairLock>& locks, Communicator& world, const Stop& stop)
     : plan_(plan), stored_(stored), journal_(journal), locks_(locks), world_(world), stop_(stop) {}
@@ -220,28 +238,19 @@ void Coordinator::write_cell(const Cell& cell) {
   journal_.append(cell_record(plan_, cell, work_->choice(cell)));
 }
 
-// What the cells' samples ask, where no journal of the folder says it yet.
 void Coordinator::write_questions(const std::vector<bool>& ours) {
-  std::vector<int64_t> samples(plan_.datasets.size(), 0);
-  for (const Cell& cell : plan_.cells) {
-    if (ours[cell.pair]) samples[cell.dataset] = std::max(samples[cell.dataset], cell.samples);
-  }
   const bool with_contexts = plan_.config.run.store_contexts;
-  for (size_t d = 0; d < samples.size(); ++d) {
+  for (const auto& [d, i] : missing_questions(plan_, stored_, ours)) {
     const Dataset& dataset = plan_.datasets[d];
-    const std::string& name = dataset.info.name;
-    for (uint32_t i = 0; i < samples[d]; ++i) {
-      if (stored_.has_question(name, dataset.fingerprint, i, with_contexts)) continue;
-      const Sample& sample = dataset.samples[i];
-      journal_.append(
-          QuestionRecord{.dataset = name,
-                         .fingerprint = dataset.fingerprint,
-                         .sample = i,
-                         .sample_id = sample.id,
-                         .question = sample.question,
-                         .answers = sample.answers,
-                         .contexts = with_contexts ? sample.contexts : std::vector<std::string>{}});
-    }
+    const Sample& sample = dataset.samples[i];
+    journal_.append(
+        QuestionRecord{.dataset = dataset.info.name,
+                       .fingerprint = dataset.fingerprint,
+                       .sample = i,
+                       .sample_id = sample.id,
+                       .question = sample.question,
+                       .answers = sample.answers,
+                       .contexts = with_contexts ? sample.contexts : std::vector<std::string>{}});
   }
 }
 

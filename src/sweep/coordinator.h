@@ -10,6 +10,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -37,6 +38,10 @@ inline constexpr Seconds kWaitEvery_s = 5;
 struct LaneRanks {
   int sender = 0, receiver = 0;
 };
+
+// What the samples of our cells ask and no journal of the folder tells yet: data set, sample.
+std::vector<std::pair<size_t, uint32_t>> missing_questions(const Plan& plan, const Stored& stored,
+                                                           const std::vector<bool>& ours);
 
 class Coordinator {
  public:

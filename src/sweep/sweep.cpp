@@ -141,19 +141,6 @@ bool all_done(const Plan& plan, const Stored& stored) {
   return true;
 }
 
-bool questions_stored(const Plan& plan, const Stored& stored) {
-  for (const Cell& cell : plan.cells) {
-    const Dataset& dataset = plan.datasets[cell.dataset];
-    for (uint32_t sample = 0; sample < cell.samples; ++sample) {
-      if (!stored.has_question(dataset.info.name, dataset.fingerprint, sample,
-                               plan.config.run.store_contexts)) {
-        return false;
-      }
-    }
-  }
-  return true;
-}
-
 // Whether the newest run that had cells wanted the very cells of this one. Then, if all is done, a
 // journal of this run would say nothing new.
 bool wanted_before(const Office& office, const Journals& journals) {
@@ -194,7 +181,8 @@ void open_office(Office& office, const Config& config, const std::string& device
          "folder with --output.",
          config.run.output.string());
   }
-  if (done && questions_stored(office.plan, office.stored) && wanted_before(office, journals)) {
+  const bool all_asked = missing_questions(office.plan, office.stored, office.ours).empty();
+  if (done && all_asked && wanted_before(office, journals)) {
     spdlog::info("Every answer of this sweep is stored in '{}' already: nothing is left to do.",
                  config.run.output.string());
     return;
