@@ -59,17 +59,9 @@ bool is_whole(const PlannedPair& pair, const Dataset& dataset) {
 }
 
 // What ends an end's answers and penalises them.
-Json generation_key(const ModelConfig& model, GeneratedBy by, const Fidelity& fidelity,
-                    const PlannedPair& pair) {
+Json generation_key(const ModelConfig& model, GeneratedBy by, const Fidelity& fidelity) {
   const Decoding decoding = make_decoding(model, by, fidelity, /*max_new_tokens=*/0);
-  Json key = {{"eos", decoding.eos}, {"repetition_penalty", decoding.repetition_penalty}};
-  // Answers of before had the text of such an eos at their end.
-  std::vector<int64_t> left_out;
-  for (const int64_t id : decoding.eos) {
-    if (pair.spelled_eos.contains(id)) left_out.push_back(id);
-  }
-  if (!left_out.empty()) key["eos_left_out"] = left_out;
-  return key;
+  return {{"eos", decoding.eos}, {"repetition_penalty", decoding.repetition_penalty}};
 }
 
 }  // namespace
@@ -147,10 +139,10 @@ void set_keys(Cell& cell, const Plan& plan, const Prompts& prompts) {
   key["calibration"] = cell.calibration_key;
   const bool by_sender = cell.spec.resolved.value("model", "receiver") == "sender";
   key["generation"] = generation_key(by_sender ? pair.sender_config : pair.receiver_config,
-                                     generated_by(cell.spec), plan.fidelity, pair);
+                                     generated_by(cell.spec), plan.fidelity);
   if (debates(cell.spec)) {
     key["sender_generation"] =
-        generation_key(pair.sender_config, GeneratedBy::kModel, plan.fidelity, pair);
+        generation_key(pair.sender_config, GeneratedBy::kModel, plan.fidelity);
   }
   cell.key_json = key.dump();
   cell.key = hash128_hex(cell.key_json);

@@ -164,19 +164,6 @@ void compare_ids(PlannedPair& planned, const Tokenizer& receiver, const ModelPar
   }
 }
 
-// Ids of the models' eos lists that are plain text to the tokenizer.
-std::set<int64_t> spelled_eos(const PlannedPair& planned, const Tokenizer& tokenizer) {
-  std::set<int64_t> spelled;
-  for (const ModelConfig* config : {&planned.sender_config, &planned.receiver_config}) {
-    for (const auto* ids : {&config->eos, &config->config_eos, &config->generate_eos}) {
-      for (const int64_t id : *ids) {
-        if (!tokenizer.decode(std::array{id}).empty()) spelled.insert(id);
-      }
-    }
-  }
-  return spelled;
-}
-
 // A special token that only its name is known of must not lead beyond the model's own table.
 void require_trained(const PlannedPair& planned, const Tokenizer& tokenizer) {
   const int64_t last = planned.token_ids - 1, rows = planned.receiver_config.vocab;
@@ -200,7 +187,6 @@ void plan_text(const Config& config, PlannedPair& planned, const ModelParts& sen
     planned.last_token = tokenizer->decode(std::array{planned.token_ids - 1}, false);
     require_trained(planned, *tokenizer);
     planned.cleans_up_spaces = tokenizer->cleans_up_spaces();
-    planned.spelled_eos = spelled_eos(planned, *tokenizer);
     if (sender_is_asked) compare_ids(planned, *tokenizer, sender);
   }
   if (receiver.chat) {

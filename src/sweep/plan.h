@@ -25,7 +25,7 @@ namespace kvcomm {
 
 // Raised with every change that can alter an answer (tests/system/golden_test.py fails if the
 // answers change and this does not).
-inline constexpr int kAnswersVersion = 1;
+inline constexpr int kAnswersVersion = 2;
 
 struct PlannedPair {
   std::filesystem::path sender, receiver;                // model folders
@@ -38,7 +38,6 @@ struct PlannedPair {
   int64_t token_ids = 0;                  // how many its tokenizer has; 0: absent
   std::string last_token;                 // the one with the largest of them
   bool cleans_up_spaces = false;          // its tokenizer is set to
-  std::set<int64_t> spelled_eos;  // of either model's, those that its tokenizer has as plain text
   // Of the sender's own tokenizer, where a method has its model read the receiver's ids:
   std::string ids_doubt;    // why not every ordinary token is sure to have the same id; "": it has
   std::string ids_warning;  // a token that has another id there; "": none is known

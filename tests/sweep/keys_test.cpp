@@ -108,18 +108,6 @@ TEST_F(KeyTest, CleaningUpSpacesIsPartOfItWhereTheTokenizerIsSetToDoSo) {
             std::string::npos);
 }
 
-// Rows of before hold the text of such an eos.
-TEST_F(KeyTest, AnEosThatIsPlainTextIsPartOfItAsLeftOut) {
-  const auto left_out = [&] {
-    return nlohmann::json::parse(plan().cells[0].key_json)["generation"].value("eos_left_out",
-                                                                               nlohmann::json());
-  };
-  EXPECT_EQ(left_out(), nlohmann::json::array({2, 3}));
-  std::ofstream(root() / "models/b/special_tokens_map.json")
-      << R"({"additional_special_tokens": ["!", "\""]})";
-  EXPECT_EQ(left_out(), nullptr);
-}
-
 TEST_F(KeyTest, ResultsNameTheFidelity) {
   EXPECT_EQ(changed({"fidelity.sink_token=false"}), "====");  // the paper's own value
   const Plan mixed = plan({"fidelity.sink_token=true"});
