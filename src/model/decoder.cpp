@@ -56,9 +56,8 @@ struct Prepared {
 // One decoder layer, its weights named as Hugging Face names them; projections that read the same
 // input are one matrix.
 struct Decoder::Layer {
-  // Takes its weights out of the table, so that a matrix and its parts are not held together for
-  // long.
-  Layer(Weights& weights, const ModelConfig& config, int64_t index);
+  Layer(const WeightFiles& files, const ModelConfig& config, int64_t index,
+        at::TensorOptions options);
 
   at::Tensor forward(const at::Tensor& x, const Pass& pass, const Prepared& prepared) const;
   at::Tensor attention(const at::Tensor& x, const Pass& pass, const Prepared& prepared) const;
@@ -76,21 +75,27 @@ struct Decoder::Layer {
   at::Tensor down_proj;                 // [hidden, intermediate]
 };
 
-Decoder::Layer::Layer(Weights& weights, const ModelConfig& c, int64_t layer)
+Decoder::Layer::Layer(const WeightFiles& files, const ModelConfig& c, int64_t layer,
+                      at::TensorOptions options)
     : config(&c), index(layer) {
-  const auto get = [&](const char* name) {
-    return weights.extract(fmt::format("model.layers.{}.{}", layer, name)).mapped();
+  const auto name = [&](const char* part) {
+    return fmt::format("model.layers.{}.{}", layer, part);
+  };
+  const auto get = [&](const char* part) { return files.load(name(part), options); };
+  const auto join = [&](std::initializer_list<const char*> parts) {
+    std::vector<std::string> names;
+    for (const char* part : parts) names.push_back(name(part));
+    return files.load_joined(names, options);
   };
   input_layernorm = get("input_layernorm.weight");
-  qkv_proj = at::cat({get("self_attn.q_proj.weight"), get("self_attn.k_proj.weight"),
-                      get("self_attn.v_proj.weight")});
+  qkv_proj =
+      join({"self_attn.q_proj.weight", "self_attn.k_proj.weight", "self_attn.v_proj.weight"});
   if (c.qkv_bias) {
-    qkv_bias = at::cat(
-        {get("self_attn.q_proj.bias"), get("self_attn.k_proj.bias"), get("self_attn.v_proj.bias")});
+    qkv_bias = join({"self_attn.q_proj.bias", "self_attn.k_proj.bias", "self_attn.v_proj.bias"});
   }
   o_proj = get("self_attn.o_proj.weight");
   post_attention_layernorm = get("post_attention_layernorm.weight");
-  gate_up_proj = at::cat({get("mlp.gate_proj.weight"), get("mlp.up_proj.weight")});
+  gate_up_proj = join({"mlp.gate_proj.weight", "mlp.up_proj.weight"});
   down_proj = get("mlp.down_proj.weight");
 }
 
@@ -175,14 +180,20 @@ Decoder::Decoder(const std::filesystem::path& folder, at::ScalarType dtype, at::
                  OtherHead other_head)
     : config_(load_model_config(folder)),
       rotary_(config_, at::TensorOptions().dtype(dtype).device(device)) {
-  Weights weights =
-      load_weights(folder, config_, at::TensorOptions().dtype(dtype).device(device), other_head);
-  embed_tokens_ = weights.at("model.embed_tokens.weight");
-  norm_ = weights.at("model.norm.weight");
-  const auto own_head = weights.find("lm_head.weight");
-  lm_head_ = own_head == weights.end() ? embed_tokens_ : own_head->second;
+  if (!device.is_cpu()) {
+    // A sum of products in bfloat16, or one that is split, depends on the number of rows.
+    at::globalContext().setAllowBF16ReductionCuBLAS(/*allow_reduced_precision=*/false,
+                                                    /*allow_splitk=*/false);
+  }
+  const WeightFiles files(folder, config_);
+  const auto options = at::TensorOptions().dtype(dtype).device(device);
+  embed_tokens_ = files.load("model.embed_tokens.weight", options);
+  norm_ = files.load("model.norm.weight", options);
+  const bool own_head =
+      !config_.tied_embeddings || (other_head == OtherHead::kUsed && files.has_other_head());
+  lm_head_ = own_head ? files.load("lm_head.weight", options) : embed_tokens_;
   for (int64_t layer = 0; layer < config_.layers; ++layer) {
-    layers_.emplace_back(weights, config_, layer);
+    layers_.emplace_back(files, config_, layer, options);
   }
 }
 

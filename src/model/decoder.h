@@ -67,7 +67,7 @@ struct LayerRange {
 
 class Decoder {
  public:
-  // Loads and checks the weights. Fails (kEnvironment) as load_weights does.
+  // Loads and checks the weights. Fails (kEnvironment) as WeightFiles does.
   Decoder(const std::filesystem::path& folder, at::ScalarType dtype, at::Device device,
           OtherHead other_head = OtherHead::kUsed);
   ~Decoder();

@@ -53,77 +53,12 @@ namespace {
 // Tensors that some checkpoints carry and no decoder of today reads.
 bool is_derived(const std::string& name) { return name.find("rotary_emb.") != std::string::npos; }
 
-// Where a tensor lies, by the name that is expected.
-struct Place {
-  const SafetensorsFile* file;
-  std::string stored_name;
-
-  const StoredTensor& stored() const { return file->tensors().at(stored_name); }
-  at::Tensor tensor() const { return file->tensor(stored_name); }
-};
-using Index = std::unordered_map<std::string, Place>;
-
-// As transformers does, it takes names for a base model's where none begins with "model".
-Index index_of(const std::vector<SafetensorsFile>& files, std::vector<std::string>& wrong) {
-  const bool bare = std::ranges::none_of(files, [](const SafetensorsFile& file) {
-    return std::ranges::any_of(file.tensors(),
-                               [](const auto& tensor) { return tensor.first.starts_with(kBase); });
-  });
-  Index index;
-  for (const SafetensorsFile& file : files) {
-    for (const auto& [name, stored] : file.tensors()) {
-      if (!index.emplace(bare ? fmt::format("{}.{}", kBase, name) : name, Place{&file, name})
-               .second)
-        wrong.push_back(fmt::format("'{}' is there twice", name));
-    }
-  }
-  return index;
-}
-
 void check_tensor(const std::string& name, const StoredTensor& stored,
                   const std::vector<int64_t>& shape, std::vector<std::string>& wrong) {
   if (!at::isFloatingType(stored.dtype)) wrong.push_back(fmt::format("'{}' is of integers", name));
   if (stored.shape == shape) return;
   wrong.push_back(fmt::format("'{}' has shape [{}], not [{}]", name, fmt::join(stored.shape, ", "),
                               fmt::join(shape, ", ")));
-}
-
-Index checked_index(const std::vector<SafetensorsFile>& files, const fs::path& folder,
-                    const ModelConfig& config) {
-  constexpr size_t kShown = 20;
-  std::vector<std::string> wrong;
-  const Index index = index_of(files, wrong);
-  std::vector<ExpectedTensor> expected = expected_tensors(config);
-  if (config.tied_embeddings && index.contains(kHead)) {
-    expected.push_back({kHead, {config.vocab, config.hidden}});
-  }
-  std::unordered_set<std::string> known;
-  for (const ExpectedTensor& tensor : expected) {
-    known.insert(tensor.name);
-    const auto found = index.find(tensor.name);
-    if (found == index.end()) {
-      wrong.push_back(fmt::format("'{}' is missing", tensor.name));
-    } else {
-      check_tensor(tensor.name, found->second.stored(), tensor.shape, wrong);
-    }
-  }
-  for (const auto& [name, place] : index) {
-    if (!known.contains(name) && !is_derived(name)) {
-      wrong.push_back(
-          fmt::format("'{}' is not a tensor of {}", place.stored_name, config.architecture));
-    }
-  }
-  if (wrong.empty()) return index;
-  const size_t more = wrong.size() - std::min(wrong.size(), kShown);
-  wrong.resize(wrong.size() - more);
-  fail(Exit::kEnvironment, "The weights in '{}' do not fit its config.json: {}{}.", folder.string(),
-       fmt::join(wrong, "; "), more == 0 ? "" : fmt::format("; and {} more", more));
-}
-
-std::vector<SafetensorsFile> open_files(const fs::path& folder) {
-  std::vector<SafetensorsFile> files;
-  for (const fs::path& path : safetensors_files(folder)) files.emplace_back(path);
-  return files;
 }
 
 // [rows, hidden] each. Row by row, so that little is converted at a time where dtypes differ.
@@ -137,33 +72,81 @@ bool same_values(const at::Tensor& a, const at::Tensor& b) {
   return true;
 }
 
-bool has_other_head(const Index& index, const ModelConfig& config) {
-  if (!config.tied_embeddings || !index.contains(kHead)) return false;
-  return !same_values(index.at(kHead).tensor(), index.at(kTable).tensor());
-}
-
 }  // namespace
 
-void check_weights(const fs::path& folder, const ModelConfig& config) {
-  checked_index(open_files(folder), folder, config);
+WeightFiles::WeightFiles(const fs::path& folder, const ModelConfig& config)
+    : tied_(config.tied_embeddings) {
+  for (const fs::path& path : safetensors_files(folder)) files_.emplace_back(path);
+  std::vector<std::string> wrong;
+  make_index(wrong);
+  check(folder, config, std::move(wrong));
 }
 
-bool has_other_head(const fs::path& folder, const ModelConfig& config) {
-  const std::vector<SafetensorsFile> files = open_files(folder);
-  return has_other_head(checked_index(files, folder, config), config);
+// As transformers does, it takes names for a base model's where none begins with "model".
+void WeightFiles::make_index(std::vector<std::string>& wrong) {
+  const bool bare = std::ranges::none_of(files_, [](const SafetensorsFile& file) {
+    return std::ranges::any_of(file.tensors(),
+                               [](const auto& tensor) { return tensor.first.starts_with(kBase); });
+  });
+  for (const SafetensorsFile& file : files_) {
+    for (const auto& [name, stored] : file.tensors()) {
+      if (!index_.emplace(bare ? fmt::format("{}.{}", kBase, name) : name, Place{&file, name})
+               .second)
+        wrong.push_back(fmt::format("'{}' is there twice", name));
+    }
+  }
 }
 
-Weights load_weights(const fs::path& folder, const ModelConfig& config, at::TensorOptions options,
-                     OtherHead other_head) {
-  const std::vector<SafetensorsFile> files = open_files(folder);
-  const Index index = checked_index(files, folder, config);
-  Weights weights;
-  const auto load = [&](const std::string& name) {
-    weights.emplace(name, index.at(name).tensor().to(options));
-  };
-  for (const ExpectedTensor& tensor : expected_tensors(config)) load(tensor.name);
-  if (other_head == OtherHead::kUsed && has_other_head(index, config)) load(kHead);
-  return weights;
+void WeightFiles::check(const fs::path& folder, const ModelConfig& config,
+                        std::vector<std::string> wrong) const {
+  constexpr size_t kShown = 20;
+  std::vector<ExpectedTensor> expected = expected_tensors(config);
+  if (tied_ && index_.contains(kHead)) expected.push_back({kHead, {config.vocab, config.hidden}});
+  std::unordered_set<std::string> known;
+  for (const ExpectedTensor& tensor : expected) {
+    known.insert(tensor.name);
+    const auto found = index_.find(tensor.name);
+    if (found == index_.end()) {
+      wrong.push_back(fmt::format("'{}' is missing", tensor.name));
+    } else {
+      check_tensor(tensor.name, found->second.stored(), tensor.shape, wrong);
+    }
+  }
+  for (const auto& [name, place] : index_) {
+    if (!known.contains(name) && !is_derived(name)) {
+      wrong.push_back(
+          fmt::format("'{}' is not a tensor of {}", place.stored_name, config.architecture));
+    }
+  }
+  if (wrong.empty()) return;
+  const size_t more = wrong.size() - std::min(wrong.size(), kShown);
+  wrong.resize(wrong.size() - more);
+  fail(Exit::kEnvironment, "The weights in '{}' do not fit its config.json: {}{}.", folder.string(),
+       fmt::join(wrong, "; "), more == 0 ? "" : fmt::format("; and {} more", more));
+}
+
+at::Tensor WeightFiles::load(const std::string& name, at::TensorOptions options) const {
+  return index_.at(name).tensor().to(options);
+}
+
+at::Tensor WeightFiles::load_joined(std::span<const std::string> names,
+                                    at::TensorOptions options) const {
+  std::vector<int64_t> shape = index_.at(names.front()).stored().shape;
+  shape.front() = 0;
+  for (const std::string& name : names) shape.front() += index_.at(name).stored().shape.front();
+  at::Tensor joined = at::empty(shape, options);
+  int64_t row = 0;
+  for (const std::string& name : names) {
+    const at::Tensor part = index_.at(name).tensor();
+    joined.narrow(0, row, part.size(0)).copy_(part);
+    row += part.size(0);
+  }
+  return joined;
+}
+
+bool WeightFiles::has_other_head() const {
+  if (!tied_ || !index_.contains(kHead)) return false;
+  return !same_values(index_.at(kHead).tensor(), index_.at(kTable).tensor());
 }
 
 }  // namespace kvcomm

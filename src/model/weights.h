@@ -4,11 +4,13 @@
 #include <ATen/core/Tensor.h>
 
 #include <filesystem>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "model/config.h"
+#include "model/safetensors.h"
 
 namespace kvcomm {
 
@@ -23,18 +25,42 @@ std::vector<ExpectedTensor> expected_tensors(const ModelConfig& config);
 // two: transformers of today uses it, 4.53.3 drops it.
 enum class OtherHead { kUsed, kDropped };
 
-// Reads headers only. Names may lack "model.", as those of a base model do. Fails (kEnvironment)
-// with one message on what is missing, surplus and mis-shaped.
-void check_weights(const std::filesystem::path& folder, const ModelConfig& config);
+// A model's weights, checked as a whole and still on disk: of what is not loaded, headers alone are
+// read.
+class WeightFiles {
+ public:
+  // Names may lack "model.", as those of a base model do. Fails (kEnvironment) with one message on
+  // what is missing, surplus and mis-shaped.
+  WeightFiles(const std::filesystem::path& folder, const ModelConfig& config);
+  WeightFiles(const WeightFiles&) = delete;
+  WeightFiles& operator=(const WeightFiles&) = delete;
 
-// Whether there is such an lm_head.weight. Reads both tensors where there is one at all.
-bool has_other_head(const std::filesystem::path& folder, const ModelConfig& config);
+  // The tensor in that dtype on that device; where nothing has to change it is the mapped file's.
+  at::Tensor load(const std::string& name, at::TensorOptions options) const;
+  // Several, one behind the other along their first dimension: allocated once and filled, so that
+  // no part is held beside the whole.
+  at::Tensor load_joined(std::span<const std::string> names, at::TensorOptions options) const;
 
-using Weights = std::unordered_map<std::string, at::Tensor>;
+  // Whether there is an OtherHead. Reads both tensors where there is a head at all.
+  bool has_other_head() const;
 
-// Checked, then converted to dtype on device: the expected tensors, and lm_head.weight beside tied
-// embeddings where it is to be used. Where nothing has to change, tensors are the mapped files'.
-Weights load_weights(const std::filesystem::path& folder, const ModelConfig& config,
-                     at::TensorOptions options, OtherHead other_head);
+ private:
+  // Where a tensor lies, by the name that is expected.
+  struct Place {
+    const SafetensorsFile* file;
+    std::string stored_name;
+
+    const StoredTensor& stored() const { return file->tensors().at(stored_name); }
+    at::Tensor tensor() const { return file->tensor(stored_name); }
+  };
+
+  void make_index(std::vector<std::string>& wrong);
+  void check(const std::filesystem::path& folder, const ModelConfig& config,
+             std::vector<std::string> wrong) const;
+
+  std::vector<SafetensorsFile> files_;
+  std::unordered_map<std::string, Place> index_;
+  bool tied_;
+};
 
 }  // namespace kvcomm

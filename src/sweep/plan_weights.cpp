@@ -37,7 +37,7 @@ PlannedWeights hashed(Plan& plan, const fs::path& folder, const ModelConfig& con
     plan.unhashed.insert(folder);
     return {};
   }
-  const bool other_head = has_other_head(folder, config);
+  const bool other_head = WeightFiles(folder, config).has_other_head();
   if (other_head) warn_of_other_head(folder, plan.fidelity.tie_other_head);
   return {.fingerprint = *fingerprint, .other_head = other_head};
 }
@@ -53,7 +53,7 @@ void plan_weights(Plan& plan, Absent absent, Hashing hashing) {
       if (absent == Absent::kRefused || has_weights(*folder)) models.emplace(*folder, config);
     }
   }
-  for (const auto& [folder, config] : models) check_weights(folder, *config);
+  for (const auto& [folder, config] : models) WeightFiles(folder, *config);
   std::map<fs::path, PlannedWeights> planned;
   for (const auto& [folder, config] : models)
     planned[folder] = hashed(plan, folder, *config, hashing);

@@ -21,9 +21,11 @@ class WeightsTest : public ModelTest {
   }
 
   std::string refused() const {
-    return refusal([&] { check_weights(folder(), load_model_config(folder())); });
+    return refusal([&] { WeightFiles(folder(), load_model_config(folder())); });
   }
-  bool other_head() const { return has_other_head(folder(), load_model_config(folder())); }
+  bool other_head() const {
+    return WeightFiles(folder(), load_model_config(folder())).has_other_head();
+  }
 
   // The weights in two files with an index.
   void shard() {
