@@ -271,7 +271,14 @@ Delivery Channel::close_received() {
     fail(Exit::kIntegrity, "{} counted {} payload bytes in the {}, of which its header says {}.",
          options_.peer, trailer.payload_bytes, describe(header_), owed);
   }
-  const uint64_t arrived = finish_receives(deadline("the payload of the " + describe(header_)));
+  const Deadline limit = deadline("the payload of the " + describe(header_));
+  const uint64_t arrived = finish_receives(limit);
+  if (arrived != owed && limit.expired()) {
+    fail(Exit::kEnvironment,
+         "{} of the {} payload bytes came in the {}, though {} says that it sent them all, and no "
+         "more within {} s: the network lost the rest, or is slower than run.timeout_s allows.",
+         arrived, owed, describe(header_), options_.peer, options_.timeout_s);
+  }
   if (arrived != owed) {
     fail(Exit::kIntegrity,
          "{} of the {} payload bytes came in the {}, though {} counted them all: the transport "

@@ -7,6 +7,7 @@
 #include <spdlog/spdlog.h>
 
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -20,6 +21,16 @@ namespace {
 void check_cuda(cudaError_t code, const char* call) {
   if (code == cudaSuccess) return;
   fail(Exit::kEnvironment, "{} failed: {}", call, cudaGetErrorString(code));
+}
+
+// A query's "not ready" is no error, but stays the last one that libtorch's own checks read.
+bool is_ready(cudaError_t state, const char* call) {
+  if (state == cudaErrorNotReady) {
+    static_cast<void>(cudaGetLastError());
+    return false;
+  }
+  check_cuda(state, call);
+  return true;
 }
 
 // `comm` may be null: then the library's last words are those of no communicator in particular.
@@ -170,10 +181,7 @@ void NcclLibraryLink::follow_compute() {
 
 bool NcclLibraryLink::idle() {
   if (!settled("NCCL's transfer")) return false;
-  const cudaError_t state = cudaStreamQuery(stream_.stream());
-  if (state == cudaErrorNotReady) return false;
-  check_cuda(state, "cudaStreamQuery");
-  return true;
+  return is_ready(cudaStreamQuery(stream_.stream()), "cudaStreamQuery");
 }
 
 void NcclLibraryLink::abort() noexcept {
@@ -187,8 +195,8 @@ void NcclLibraryLink::mark(Mark mark) {
 // Events of the compute stream may still be ahead when this stream is idle: wait for them.
 Seconds NcclLibraryLink::between(Mark begin, Mark end) {
   deadline("the compute stream").require([&] {
-    return cudaEventQuery(event(begin).get()) != cudaErrorNotReady &&
-           cudaEventQuery(event(end).get()) != cudaErrorNotReady;
+    return is_ready(cudaEventQuery(event(begin).get()), "cudaEventQuery") &&
+           is_ready(cudaEventQuery(event(end).get()), "cudaEventQuery");
   });
   float milliseconds = 0;
   check_cuda(cudaEventElapsedTime(&milliseconds, event(begin).get(), event(end).get()),
@@ -200,6 +208,17 @@ Seconds NcclLibraryLink::between(Mark begin, Mark end) {
 
 std::unique_ptr<NcclLink> connect_nccl(Communicator& lane, at::Device device, Seconds timeout_s) {
   return std::make_unique<NcclLibraryLink>(lane, device, timeout_s);
+}
+
+std::string gpu_name_to_nccl(at::Device device) {
+  cudaDeviceProp properties{};
+  check_cuda(cudaGetDeviceProperties(&properties, device.index()), "cudaGetDeviceProperties");
+  std::string name;
+  for (const char byte : properties.uuid.bytes) {
+    name += fmt::format("{:02x}", static_cast<unsigned char>(byte));
+  }
+  const char* host = std::getenv("NCCL_HOSTID");
+  return host == nullptr ? name : fmt::format("{} on {}", name, host);
 }
 
 std::string nccl_version() {

@@ -59,6 +59,10 @@ class NcclGroup {
 // always so in a build without NCCL.
 std::unique_ptr<NcclLink> connect_nccl(Communicator& lane, at::Device device, Seconds timeout_s);
 
+// By what NCCL tells GPUs apart, whichever of them a launcher shows to a rank: the UUID, and the
+// host that NCCL_HOSTID makes NCCL believe in. Two ranks of one name cannot talk over NCCL.
+std::string gpu_name_to_nccl(at::Device device);
+
 // "2.28.9", or "" in a build without NCCL.
 std::string nccl_version();
 

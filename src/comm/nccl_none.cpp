@@ -11,6 +11,8 @@ std::unique_ptr<NcclLink> connect_nccl(Communicator&, at::Device, Seconds) {
        "'cuda' on a machine with CUDA and NCCL.");
 }
 
+std::string gpu_name_to_nccl(at::Device device) { return device.str(); }
+
 std::string nccl_version() { return ""; }
 
 }  // namespace kvcomm

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -42,10 +43,15 @@ int cores_of(const std::vector<std::string>& processes) {
 
 // What ranks must know of each other before they choose devices and transport.
 void agree_on_devices(Communicator& world, const std::string& device, Layout& layout) {
-  const Json mine = {{"device", device}, {"fits", layout.ranks_on_node <= gpu_count()}};
+  Json mine = {{"device", device}, {"gpu", ""}};
+  if (device == "cuda") {
+    const int index = layout.rank_on_node % gpu_count();
+    layout.device = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
+    mine["gpu"] = gpu_name_to_nccl(layout.device);
+  }
   const std::vector<std::string> all =
       world.all_gather(mine.dump(), {kTogether_s, "every rank's device", "all ranks"});
-  layout.gpu_for_each = true;
+  std::set<std::string> gpus;
   for (size_t rank = 0; rank < all.size(); ++rank) {
     const Json theirs = Json::parse(all[rank]);
     if (theirs.at("device") != device) {
@@ -54,8 +60,10 @@ void agree_on_devices(Communicator& world, const std::string& device, Layout& la
            "device. Set run.device, or choose nodes that are alike.",
            world.rank(), device, rank, theirs.at("device").get<std::string>());
     }
-    layout.gpu_for_each = layout.gpu_for_each && theirs.at("fits").get<bool>();
+    gpus.insert(theirs.at("gpu").get<std::string>());
   }
+  // Launchers may show a rank its own GPU alone: it is the names that tell whose is whose.
+  layout.gpu_for_each = device == "cuda" && gpus.size() == all.size();
 }
 
 // How many tasks a launcher says that it started; nothing where the variable does not say.
@@ -146,10 +154,7 @@ LanePlace place_of(const Layout& layout, int rank, const Config& config,
     place.peer =
         place.role == Role::kSender ? 1 : 0;  // the lane's communicator: sender 0, receiver 1
   }
-  if (device == "cuda") {
-    place.device =
-        at::Device(at::kCUDA, static_cast<at::DeviceIndex>(layout.rank_on_node % gpu_count()));
-  }
+  place.device = layout.device;
   const TransportChoice wanted = config.run.transport;
   const bool alone = place.role == Role::kBoth;
   if (alone && wanted == TransportChoice::kMpi) {
@@ -163,9 +168,8 @@ LanePlace place_of(const Layout& layout, int rank, const Config& config,
   place.transport = nccl ? "nccl" : alone ? "loopback" : "mpi";
   if (nccl && device == "cuda" && !layout.gpu_for_each) {
     fail(Exit::kEnvironment,
-         "A node has more ranks than GPUs ({} ranks and {} GPUs on this one): NCCL needs one GPU a "
-         "rank. "
-         "Start fewer ranks, or set run.transport = \"mpi\".",
+         "Ranks share a GPU (this node has {} ranks, which see {} GPUs each): NCCL needs one GPU a "
+         "rank. Start fewer ranks, or set run.transport = \"mpi\".",
          layout.ranks_on_node, gpu_count());
   }
   return place;

@@ -18,8 +18,9 @@ inline constexpr Seconds kTogether_s = 600;  // for what all ranks say at about 
 struct Layout {
   std::vector<LaneRanks> lanes;
   int ranks_on_node = 1, rank_on_node = 0;
-  int node_cores = 1;         // that the node's ranks may use together
-  bool gpu_for_each = false;  // every rank of the world can have a GPU of its own
+  int node_cores = 1;            // that the node's ranks may use together
+  at::Device device = at::kCPU;  // this rank's
+  bool gpu_for_each = false;     // every rank of the world has a GPU of its own
 };
 
 int gpu_count();

@@ -104,7 +104,9 @@ TEST_F(OverNccl, AHangEndsAtTheDeadlineWithAnAbort) {
   } else {
     wire.accept(expectation(header));
     wire.take_all();
-    EXPECT_THAT(error_of([&] { wire.close_received(); }), HasSubstr("from rank 0 (sender)"));
+    Exit exit = Exit::kOk;
+    EXPECT_THAT(error_of([&] { wire.close_received(); }, &exit), HasSubstr("rank 0 (sender)"));
+    EXPECT_EQ(exit, Exit::kEnvironment);
   }
   EXPECT_TRUE(wire.broken());
 }

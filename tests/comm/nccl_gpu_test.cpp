@@ -1,6 +1,12 @@
-// The real NCCL on one GPU: the lane of one process sends to itself. Built with CUDA alone.
+// The real NCCL on real GPUs; built with CUDA alone. One process sends to itself; two send to each
+// other, on a GPU each or, where there is one GPU, both on that one: then each rank makes NCCL
+// believe in a host of its own, so that they talk over sockets (NVIDIA supports that for no one:
+// for tests alone).
+#include <ATen/detail/CUDAHooksInterface.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <cstdlib>
 
 #include "base/error.h"
 #include "comm/nccl_channel.h"
@@ -11,33 +17,65 @@ namespace {
 
 using ::testing::ElementsAre;
 
-TEST(NcclOnAGpu, ScriptOfMessagesArrivesAndItsTraceIsTheLoopbacks) {
-  if (!at::hasCUDA()) GTEST_SKIP() << "no GPU here";
-  const at::Device gpu(at::kCUDA, 0);
-  Communicator lane = Communicator::world();
-  const auto nccl = connect_nccl(lane, gpu, 60);
-  auto [sender, receiver] = NcclSelfChannel::make(*nccl, {.device = gpu});
-  auto [loopback, loopback_end] = LoopbackChannel::make({});
-  for (const Header& header : script()) {
-    send_message(*loopback, header);
-    sender->offer(header);
-    for (size_t i = 0; i < header.tensors.size(); ++i) sender->put(content(header, i).to(gpu));
-    sender->close({.prefill_s = 0.25});
-    Arrived arrived = receive_message(*receiver, header);
+class NcclOnGpus : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const auto gpus = static_cast<int>(at::detail::getCUDAHooks().deviceCount());
+    if (gpus == 0) GTEST_SKIP() << "no GPU here";
+    gpu_ = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(lane_.rank() % gpus));
+    if (gpus >= lane_.size()) return;
+    setenv("NCCL_HOSTID", std::to_string(lane_.rank()).c_str(), /*replace=*/0);
+    setenv("NCCL_SOCKET_IFNAME", "lo", /*replace=*/0);
+    setenv("NCCL_IB_DISABLE", "1", /*replace=*/0);
+  }
+
+  // The script's messages over this end; the sender's trace must be the loopback's.
+  void send_script(Channel& wire) const {
+    auto [loopback, loopback_end] = LoopbackChannel::make({});
+    for (const Header& header : script()) {
+      send_message(*loopback, header);
+      send(wire, header);
+    }
+    EXPECT_EQ(wire.ledger().trace(), loopback->ledger().trace());
+    EXPECT_EQ(wire.ledger().total(), loopback->ledger().total());
+  }
+
+  void send(Channel& wire, const Header& header) const {
+    wire.offer(header);
+    for (size_t i = 0; i < header.tensors.size(); ++i) wire.put(content(header, i).to(gpu_));
+    wire.close({.prefill_s = 0.25});
+  }
+
+  void receive(Channel& wire, const Header& header) const {
+    Arrived arrived = receive_message(wire, header);
     for (at::Tensor& tensor : arrived.tensors) tensor = tensor.cpu();
     EXPECT_EQ(difference(header, arrived.tensors), "");
     EXPECT_THAT(arrived.delivery.intact, ElementsAre(true, true, true));
     EXPECT_GE(arrived.delivery.wire.exposed_s, 0);
   }
-  EXPECT_EQ(sender->ledger().trace(), loopback->ledger().trace());
-  EXPECT_EQ(sender->ledger().total(), loopback->ledger().total());
+
+  Communicator lane_ = Communicator::world();
+  at::Device gpu_ = at::kCPU;
+};
+
+TEST_F(NcclOnGpus, ScriptOfMessagesArrivesAndItsTraceIsTheLoopbacks) {
+  const auto nccl = connect_nccl(lane_, gpu_, 60);
+  const ChannelOptions options{.device = gpu_, .timeout_s = 60};
+  if (lane_.size() == 1) {
+    auto [sender, receiver] = NcclSelfChannel::make(*nccl, options);
+    send_script(*sender);
+    for (const Header& header : script()) receive(*receiver, header);
+    return;
+  }
+  NcclChannel wire(lane_, *nccl, 1 - lane_.rank(), options);
+  if (lane_.rank() == 0) return send_script(wire);
+  for (const Header& header : script()) receive(wire, header);
 }
 
-TEST(NcclOnAGpu, SumsOnTheGpuAreThoseOfTheHost) {
-  if (!at::hasCUDA()) GTEST_SKIP() << "no GPU here";
+TEST_F(NcclOnGpus, SumsOnTheGpuAreThoseOfTheHost) {
   const at::Tensor tensor = at::randn({1001, 3, 5}).to(at::kBFloat16);
   const std::span bytes(static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes());
-  const at::Tensor sum = wire_sum_on_device(tensor.to(at::kCUDA));
+  const at::Tensor sum = wire_sum_on_device(tensor.to(gpu_));
   EXPECT_EQ(static_cast<uint64_t>(sum.item<int64_t>()), wire_sum(bytes));
 }
 
