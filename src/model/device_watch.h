@@ -1,9 +1,12 @@
-// Seconds of a device's work. What a GPU is asked to do is only queued when the call returns: a
-// clock that is read then says when it was asked, not when it was done.
+// A device's work: how long it takes, and whether it can go on. What a GPU is asked to do is only
+// queued when the call returns: a clock that is read then says when it was asked, not when it was
+// done.
 #pragma once
 
 #include <c10/core/Device.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
+
+#include <exception>
 
 #include "base/clock.h"
 
@@ -15,6 +18,18 @@ inline void wait_for_device(c10::Device device) {
   if (device.is_cpu()) return;
   const auto* guard = c10::impl::getDeviceGuardImpl(device.type());
   guard->synchronizeStream(guard->getStream(device));
+}
+
+// Whether a device can go on: after some errors (a kernel's access to memory that is not its own)
+// every later call to a GPU fails, whatever it is asked for.
+inline bool device_works(c10::Device device) {
+  if (device.is_cpu()) return true;
+  try {
+    c10::impl::getDeviceGuardImpl(device.type())->synchronizeDevice(device.index());
+  } catch (const std::exception&) {
+    return false;  // whoever asks has the first error, which says more
+  }
+  return true;
 }
 
 // Measures the work that is queued between its construction and elapsed_s().

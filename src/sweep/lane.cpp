@@ -35,11 +35,18 @@ std::string reason_of(const std::exception& error) {
   return torch == nullptr ? error.what() : torch->what_without_backtrace();
 }
 
-// An error after which the two ends no longer agree on what comes next: the job cannot go on.
-bool out_of_step(const std::exception& error, const Channel* channel) {
+// To be called where `error` is caught: throws on what no later work can follow, which must not
+// become failed rows. The two ends no longer agree on what comes next, or the device is lost.
+void throw_if_fatal(const std::exception& error, const Channel* channel, at::Device device) {
   const auto* own = dynamic_cast<const Error*>(&error);
-  return (channel != nullptr && channel->broken()) ||
-         (own != nullptr && own->exit() == Exit::kIntegrity);
+  const bool out_of_step = (channel != nullptr && channel->broken()) ||
+                           (own != nullptr && own->exit() == Exit::kIntegrity);
+  if (out_of_step) throw;
+  if (device_works(device)) return;
+  fail(Exit::kEnvironment,
+       "The device {} failed and cannot go on: {}. What is stored is kept; look at the device "
+       "(nvidia-smi, dmesg), then start the same command again.",
+       device.str(), reason_of(error));
 }
 
 // Where a row counts payload of that kind.
@@ -145,9 +152,14 @@ void Lane::load_pair(size_t index) {
                  loading_line(place_.lane, new_sender ? sender : "", new_receiver ? receiver : ""));
   }
   const auto load = [&](const std::string& folder) {
-    return std::make_shared<const Decoder>(
-        folder, dtype_of(config_), place_.device,
-        fidelity_.tie_other_head ? OtherHead::kDropped : OtherHead::kUsed);
+    try {
+      return std::make_shared<const Decoder>(
+          folder, dtype_of(config_), place_.device,
+          fidelity_.tie_other_head ? OtherHead::kDropped : OtherHead::kUsed);
+    } catch (const c10::Error& error) {
+      fail(Exit::kEnvironment, "The model '{}' could not be loaded onto the device {}: {}", folder,
+           place_.device.str(), reason_of(error));
+    }
   };
   if (sends() && sender != sender_folder_) {
     const bool shared = receives() && sender == receiver_folder_;
@@ -281,7 +293,7 @@ void Lane::send_part(const Method& method, Batch& batch) {
   try {
     method.send(batch, *outgoing_);
   } catch (const std::exception& error) {
-    if (out_of_step(error, outgoing_.get())) throw;
+    throw_if_fatal(error, outgoing_.get(), place_.device);
     spdlog::warn("The sender's part failed: {}", reason_of(error));
     if (outgoing_->messages() == messages) {
       const Turn& turn = batch.turn();
@@ -378,7 +390,7 @@ void Lane::decline(const Method& method, const Batch& batch, const std::string& 
                        .samples = batch.size()});
     incoming_->refuse(reason);
   } catch (const Error& error) {
-    if (out_of_step(error, incoming_.get())) throw;
+    throw_if_fatal(error, incoming_.get(), place_.device);
     spdlog::warn("{}", error.what());  // the sender's part failed too
   }
 }
@@ -411,7 +423,7 @@ void Lane::answer_part(const Task& task, const TaskCell& cell, const Method& met
     step = "answer";
     fill_answers(out.rows, std::move(requests), cell, batch);
   } catch (const std::exception& error) {
-    if (out_of_step(error, incoming_.get())) throw;
+    throw_if_fatal(error, incoming_.get(), place_.device);
     if (waits && incoming_->messages() == messages) {
       decline(method, batch, reason_of(error));
     } else if (incoming_ != nullptr) {
@@ -463,7 +475,7 @@ void Lane::calibrate(const Task& task) {
         }
       }
     } catch (const std::exception& error) {
-      if (out_of_step(error, incoming_.get())) throw;
+      throw_if_fatal(error, incoming_.get(), place_.device);
       incoming_->abandon(reason_of(error));
       out.failures.push_back({.sample = samples.front()->index,
                               .attempt = task.attempt,

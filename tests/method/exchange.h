@@ -13,6 +13,7 @@
 #include "method/method.h"
 #include "method/sharing.h"
 #include "tests/method/tiny_model.h"
+#include "tests/support/device.h"
 
 namespace kvcomm::testing {
 
@@ -49,7 +50,8 @@ class TinyPair {
     make_tiny_model(folder_.path() / "model");
     const auto text = std::make_shared<const Text>(Text{
         Tokenizer::load(folder_.path() / "model"), ChatTemplate::load(folder_.path() / "model")});
-    agent_ = {std::make_shared<const Decoder>(folder_.path() / "model", dtype, at::kCPU), text};
+    agent_ = {std::make_shared<const Decoder>(folder_.path() / "model", dtype, test_device()),
+              text};
     prompter_ = std::make_unique<Prompter>(
         Prompts::built_in(), text,
         Prompter::Options{.dataset = "demo", .kind = "qa", .date = "2024-07-26"});

@@ -29,7 +29,7 @@ class TraceOverRanks : public ::testing::Test {
       SCOPED_TRACE(spec.label());
       const auto method = pair.method(spec);
       const Turn turn{.task = 3, .cell = ++cell, .attempt = 1};
-      auto [outgoing, incoming] = LoopbackChannel::make({});
+      auto [outgoing, incoming] = LoopbackChannel::make({.device = test_device()});
       const Exchange here = exchange(*method, pair, turn, outgoing.get(), incoming.get());
       const Exchange there =
           exchange(*method, pair, turn, sends ? &wire : nullptr, sends ? nullptr : &wire);
@@ -45,7 +45,9 @@ class TraceOverRanks : public ::testing::Test {
     EXPECT_GT(seen, 0u);
   }
 
-  ChannelOptions options() const { return {.timeout_s = 30, .peer = "the other rank"}; }
+  ChannelOptions options() const {
+    return {.device = test_device(), .timeout_s = 30, .peer = "the other rank"};
+  }
 
   c10::InferenceMode guard_;
   Communicator lane_ = Communicator::world();
@@ -57,6 +59,7 @@ TEST_F(TraceOverRanks, Mpi) {
 }
 
 TEST_F(TraceOverRanks, Nccl) {
+  if (!test_device().is_cpu()) GTEST_SKIP() << "the double moves tensors of the host";
   NcclDouble nccl(lane_);
   NcclChannel wire(lane_, nccl, 1 - lane_.rank(), options());
   expect_as_over_loopback(wire);

@@ -37,7 +37,7 @@ TEST_P(TraceTest, EveryMethodSendsWhatItsScriptDeclares) {
     SCOPED_TRACE(spec.label());
     const auto method = pair_.method(spec);
     const Turn turn{.task = 3, .cell = ++cell, .attempt = 1};
-    auto [outgoing, incoming] = LoopbackChannel::make({});
+    auto [outgoing, incoming] = LoopbackChannel::make({.device = test_device()});
     const Exchange done = exchange(*method, pair_, turn, outgoing.get(), incoming.get());
     EXPECT_EQ(outgoing->ledger().trace(), pair_.declared(spec, turn));
     EXPECT_EQ(incoming->ledger().trace(), pair_.declared(spec, turn));
@@ -49,7 +49,7 @@ TEST_P(TraceTest, EveryMethodSendsWhatItsScriptDeclares) {
 
 TEST_P(TraceTest, SamplesShareTheBytesByTheirTokens) {
   const auto method = sharing({1, 3});
-  auto [outgoing, incoming] = LoopbackChannel::make({});
+  auto [outgoing, incoming] = LoopbackChannel::make({.device = test_device()});
   const Turn turn{.task = 1, .cell = 8, .attempt = 2};
   const Exchange done = exchange(*method, pair_, turn, outgoing.get(), incoming.get());
   Batch reader = pair_.batch();
@@ -77,7 +77,7 @@ TEST_P(TraceTest, SamplesShareTheSendersReadingByTheirTokens) {
         std::pair{"nld", Json{{"phase1_tokens", 3}}}}) {
     SCOPED_TRACE(name);
     const MethodSpec spec = make_method_spec(*find_method_kind(name), set, 42);
-    auto [outgoing, incoming] = LoopbackChannel::make({});
+    auto [outgoing, incoming] = LoopbackChannel::make({.device = test_device()});
     const Exchange done = exchange(*pair_.method(spec), pair_, {.task = 1, .cell = 1, .attempt = 1},
                                    outgoing.get(), incoming.get());
     const Arrival& first = done.arrivals.front();
@@ -105,7 +105,7 @@ TEST_P(TraceTest, ContextsAreReadOnceForAllMethods) {
 
 TEST_P(TraceTest, ReceiversOwnTokensStandBehindTheContextInEveryLayer) {
   const auto method = sharing({2});
-  auto [outgoing, incoming] = LoopbackChannel::make({});
+  auto [outgoing, incoming] = LoopbackChannel::make({.device = test_device()});
   const Exchange done = exchange(*method, pair_, {.task = 1, .cell = 1, .attempt = 1},
                                  outgoing.get(), incoming.get());
   Batch reader = pair_.batch();
@@ -129,7 +129,7 @@ TEST_P(TraceTest, ReceiversOwnTokensStandBehindTheContextInEveryLayer) {
 
 TEST_P(TraceTest, KvCommSShiftsTheReceiversTokensBackInUnselectedLayers) {
   const auto method = sharing({2}, "kvcomm_s");
-  auto [outgoing, incoming] = LoopbackChannel::make({});
+  auto [outgoing, incoming] = LoopbackChannel::make({.device = test_device()});
   const Exchange done = exchange(*method, pair_, {.task = 1, .cell = 1, .attempt = 1},
                                  outgoing.get(), incoming.get());
   for (const Request& request : done.requests) {
@@ -141,7 +141,7 @@ TEST_P(TraceTest, KvCommSShiftsTheReceiversTokensBackInUnselectedLayers) {
 
 TEST_P(TraceTest, AFirstTokenIsTheContextsOwn) {
   const auto method = sharing({1});
-  auto [outgoing, incoming] = LoopbackChannel::make({});
+  auto [outgoing, incoming] = LoopbackChannel::make({.device = test_device()});
   const Exchange done = exchange(*method, pair_, {.task = 1, .cell = 1, .attempt = 1},
                                  outgoing.get(), incoming.get());
   if (!release_) GTEST_SKIP() << "the paper sends none";
@@ -157,7 +157,7 @@ TEST_P(TraceTest, AFirstTokenIsTheContextsOwn) {
 // The whole debate with an agent that never says a word.
 TEST_P(TraceTest, ASampleOfWhichCipherSaysNothingFailsWithTheReason) {
   const MethodSpec spec = make_method_spec(*find_method_kind("cipher"), {{"phase1_tokens", 4}}, 42);
-  auto [outgoing, incoming] = LoopbackChannel::make({});
+  auto [outgoing, incoming] = LoopbackChannel::make({.device = test_device()});
   Batch sent = pair_.batch(), received = pair_.batch();
   const Turn turn{.task = 1, .cell = 1, .attempt = 1};
   sent.begin(turn);
@@ -176,7 +176,7 @@ TEST_P(TraceTest, AcChangesTheReceiversLastTokenAlone) {
   for (const std::string f : {"replace", "sum", "mean"}) {
     const MethodSpec spec =
         make_method_spec(*find_method_kind("ac"), {{"f", f}, {"k", 2}, {"j", 1}}, 42);
-    auto [outgoing, incoming] = LoopbackChannel::make({});
+    auto [outgoing, incoming] = LoopbackChannel::make({.device = test_device()});
     const Exchange done = exchange(*pair_.method(spec), pair_, {.task = 1, .cell = 1},
                                    outgoing.get(), incoming.get());
     Batch reader = pair_.batch();

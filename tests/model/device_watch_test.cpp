@@ -13,10 +13,14 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 Clock::time_point busy_until;  // what was queued is done then
+bool broken = false;
 
 struct SlowDevice : c10::impl::NoOpDeviceGuardImpl<c10::DeviceType::PrivateUse1> {
   void synchronizeStream(const c10::Stream&) const override {
     std::this_thread::sleep_until(busy_until);
+  }
+  void synchronizeDevice(c10::DeviceIndex) const override {
+    TORCH_CHECK(!broken, "an illegal memory access was encountered");
   }
 };
 C10_REGISTER_GUARD_IMPL(PrivateUse1, SlowDevice)
@@ -41,6 +45,14 @@ TEST(DeviceWatchTest, TheProcessorIsNotWaitedFor) {
   const DeviceWatch watch(c10::kCPU);
   EXPECT_LT(watch.elapsed_s(), 0.1);
   EXPECT_LT(Clock::now(), busy_until);
+}
+
+TEST(DeviceWorks, UntilItSaysThatItCannotGoOn) {
+  const c10::Device device(c10::kPrivateUse1, 0);
+  EXPECT_TRUE(device_works(device));
+  broken = true;
+  EXPECT_FALSE(device_works(device));
+  EXPECT_TRUE(device_works(c10::kCPU));
 }
 
 }  // namespace

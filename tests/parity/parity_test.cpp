@@ -7,6 +7,7 @@
 #include "model/attention.h"
 #include "model/generate.h"
 #include "model/safetensors.h"
+#include "tests/support/device.h"
 #include "tests/support/paths.h"
 
 namespace kvcomm {
@@ -22,7 +23,8 @@ std::vector<int64_t> to_vector(const at::Tensor& ids) {
 void expect_close(const at::Tensor& got, const at::Tensor& expected, double tolerance,
                   const std::string& what) {
   ASSERT_EQ(got.sizes(), expected.sizes()) << what;
-  const double worst = (got.to(at::kDouble) - expected.to(at::kDouble)).abs().max().item<double>();
+  const double worst =
+      (got.cpu().to(at::kDouble) - expected.cpu().to(at::kDouble)).abs().max().item<double>();
   const double scale = std::max(1.0, expected.to(at::kDouble).abs().max().item<double>());
   EXPECT_LE(worst, tolerance * scale) << what;
 }
@@ -33,7 +35,7 @@ class Parity : public ::testing::TestWithParam<std::string> {
       : folder_(testing::source_dir() / "tests/parity/checkpoints" / GetParam()),
         reference_(folder_ / "reference.safetensors"),
         ids_(to_vector(reference_.tensor("ids"))),
-        model_(folder_, at::kFloat, at::kCPU) {}
+        model_(folder_, at::kFloat, testing::test_device()) {}
 
   at::Tensor reference(const std::string& name) const { return reference_.tensor(name); }
   std::vector<int64_t> context() const { return {ids_.begin(), ids_.begin() + kContext}; }
@@ -160,12 +162,12 @@ TEST_P(Parity, AnEosOfTheListEndsTheAnswer) {
 }
 
 TEST_P(Parity, Bfloat16IsAsNearAsTransformersOwn) {
-  const Decoder narrow(folder_, at::kBFloat16, at::kCPU);
+  const Decoder narrow(folder_, at::kBFloat16, testing::test_device());
   Pass pass{.sequences = {{.tokens = static_cast<int64_t>(ids_.size())}}};
   const at::Tensor logits =
       narrow.logits(narrow.layers(narrow.embed(ids_), {0, narrow.config().layers}, pass));
   const auto distance = [&](const at::Tensor& x) {
-    return (x.to(at::kDouble) - reference("logits").to(at::kDouble)).norm().item<double>();
+    return (x.cpu().to(at::kDouble) - reference("logits").to(at::kDouble)).norm().item<double>();
   };
   EXPECT_LE(distance(logits), 2 * distance(reference("logits_bfloat16")));
 }
@@ -184,8 +186,11 @@ TEST(Attention, FlashAgreesWithPlainProducts) {
   at::manual_seed(7);
   for (const auto& [tokens, rows, heads, kv_heads] :
        {std::array{5, 5, 4, 2}, {1, 9, 9, 3}, {6, 300, 4, 4}, {70, 70, 6, 2}}) {
-    const at::Tensor q = at::randn({tokens, heads, 8});
-    const LayerKv kv{at::randn({rows, kv_heads, 8}), at::randn({rows, kv_heads, 8})};
+    const auto random = [](at::IntArrayRef shape) {
+      return at::randn(shape).to(testing::test_device());
+    };
+    const at::Tensor q = random({tokens, heads, 8});
+    const LayerKv kv{random({rows, kv_heads, 8}), random({rows, kv_heads, 8})};
     for (const Mask mask : {Mask::none(), Mask::causal(), Mask{2}}) {
       if (mask.ahead < rows && tokens != rows) continue;
       const Partial fast = attend(q, kv, mask), plain = attend_plainly(q, kv, mask);

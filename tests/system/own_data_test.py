@@ -6,7 +6,7 @@ import json
 import h5py
 import numpy as np
 
-from support import Sweep, SystemTest, call, demo_records, main, tables
+from support import DEVICE, Sweep, SystemTest, call, demo_records, main, tables
 
 METHODS = '[[method]]\nname = "skyline"\n[[method]]\nname = "kvcomm"\nratio = 0.5\n'
 FIELDS = 'context = "text"\nquestion = "q"\nanswers = "a"\n'
@@ -38,7 +38,8 @@ class OwnData(SystemTest):
     def own(self, name, data, lines=FIELDS, methods=METHODS, more=""):
         """A sweep on the file `data`, whose [[dataset]] `mine` has these lines."""
         toml = self.folder / f"{name}.toml"
-        toml.write_text(f'[run]\ndtype = "float32"\nthreads = 1\n[paths]\nmodels = "{self.folder}/models"\n'
+        toml.write_text(f'[run]\ndevice = "{DEVICE}"\ndtype = "float32"\nthreads = 1\n'
+                        f'[paths]\nmodels = "{self.folder}/models"\n'
                         f'data = "{self.folder}"\n{more}[[pair]]\nsender = "org/tiny"\nreceiver = "org/tiny"\n'
                         f'[[dataset]]\nname = "mine"\npath = "{data}"\nmax_new_tokens = 6\n{lines}\n{methods}')
         return Sweep(self.folder, toml)

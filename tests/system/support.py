@@ -28,6 +28,7 @@ CHAT_TEMPLATE = ("{{ bos_token }}{% for message in messages %}{{ message.role }}
                  "{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}")
 TABLES = ("samples", "scores", "questions", "cells", "layers", "ranks", "failures", "runs")
 SECONDS = re.compile(r"_s$")
+DEVICE = os.environ.get("KVCOMM_TEST_DEVICE", "cpu")  # where models run, whatever the machine has
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMPI_ALLOW_RUN_AS_ROOT": "1",
                "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "XDG_CACHE_HOME": str(BUILD / "cache")}
 
@@ -231,7 +232,8 @@ class SystemTest(unittest.TestCase):
         data = self.folder / f"{name}.jsonl"
         data.write_text("".join(json.dumps(record) + "\n" for record in records or demo_records(10)))
         toml = self.folder / f"{name}.toml"
-        toml.write_text(f'[run]\ndtype = "{dtype}"\nthreads = 1\n{run}\n[paths]\nmodels = "{self.folder}/models"\n'
+        toml.write_text(f'[run]\ndevice = "{DEVICE}"\ndtype = "{dtype}"\nthreads = 1\n{run}\n'
+                        f'[paths]\nmodels = "{self.folder}/models"\n'
                         f'data = "{self.folder}"\n{pairs}\n[[dataset]]\nname = "demo"\npath = "{data}"\n'
                         f"max_new_tokens = {max_new_tokens}\n{methods}")
         return Sweep(self.folder, toml)
