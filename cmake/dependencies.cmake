@@ -25,25 +25,44 @@ list(APPEND CMAKE_BUILD_RPATH ${KVCOMM_NVIDIA_LIBS})
 # libtorch finds CUDA's libraries through the program's own (old-style) rpath.
 add_link_options(-Wl,--disable-new-dtags LINKER:--allow-shlib-undefined)
 
-# ---- CUDA and NCCL: headers from the toolkit or the wheels; libraries of the wheel's own versions first
-find_path(KVCOMM_CUDA_INCLUDE cuda_runtime_api.h
-          PATHS ${KVCOMM_TORCH_SITE}/nvidia/cu13/include /usr/local/cuda/include $ENV{CUDA_HOME}/include NO_DEFAULT_PATH)
-find_path(KVCOMM_NCCL_INCLUDE nccl.h
-          PATHS ${KVCOMM_TORCH_SITE}/nvidia/nccl/include /usr/local/cuda/include $ENV{CUDA_HOME}/include /usr/include)
-if(KVCOMM_CUDA OR KVCOMM_CUDA_OBJECTS)
-  if(NOT KVCOMM_CUDA_INCLUDE OR NOT KVCOMM_NCCL_INCLUDE)
-    message(FATAL_ERROR "The CUDA build needs cuda_runtime_api.h and nccl.h: install the CUDA toolkit and NCCL, "
-                        "or the wheels nvidia-cuda-runtime and nvidia-nccl-cu13, or set KVCOMM_CUDA_INCLUDE "
-                        "and KVCOMM_NCCL_INCLUDE.")
+# ---- CUDA and NCCL: of the wheels, which are libtorch's own versions, else the system's. CMake looks into PATHS last,
+# so that each is looked for twice.
+# cuda_runtime_api.h includes crt/, which comes by a wheel of its own: a folder without it is passed over.
+function(kvc_has_crt accepted folder)
+  if(NOT EXISTS ${folder}/crt/host_defines.h)
+    set(${accepted} FALSE PARENT_SCOPE)
   endif()
+endfunction()
+function(kvc_require_cuda variable what wheels)
+  if(NOT ${variable})
+    message(FATAL_ERROR "The CUDA build needs ${what}, which is neither in '${KVCOMM_TORCH_SITE}/nvidia' nor in "
+                        "/usr/local/cuda, $CUDA_HOME or the system's folders: install ${wheels} (KVCOMM_GPU=yes "
+                        "launch/setup.sh does), or set ${variable}.")
+  endif()
+endfunction()
+set(KVCOMM_CUDA_FOLDERS /usr/local/cuda $ENV{CUDA_HOME})
+if(KVCOMM_CUDA OR KVCOMM_CUDA_OBJECTS)
+  find_path(KVCOMM_CUDA_INCLUDE cuda_runtime_api.h PATHS ${KVCOMM_TORCH_SITE}/nvidia/cu13/include NO_DEFAULT_PATH
+            VALIDATOR kvc_has_crt)
+  find_path(KVCOMM_CUDA_INCLUDE cuda_runtime_api.h PATHS ${KVCOMM_CUDA_FOLDERS} PATH_SUFFIXES include
+            VALIDATOR kvc_has_crt)
+  find_path(KVCOMM_NCCL_INCLUDE nccl.h PATHS ${KVCOMM_TORCH_SITE}/nvidia/nccl/include NO_DEFAULT_PATH)
+  find_path(KVCOMM_NCCL_INCLUDE nccl.h PATHS ${KVCOMM_CUDA_FOLDERS} PATH_SUFFIXES include)
+  kvc_require_cuda(KVCOMM_CUDA_INCLUDE "a folder with cuda_runtime_api.h and crt/host_defines.h"
+                   "the wheels nvidia-cuda-runtime and nvidia-cuda-crt or the CUDA toolkit")
+  kvc_require_cuda(KVCOMM_NCCL_INCLUDE "nccl.h" "the wheel nvidia-nccl-cu13 or NCCL")
   add_library(kvc_cuda_headers INTERFACE)
   add_library(kvc::cuda_headers ALIAS kvc_cuda_headers)
   target_include_directories(kvc_cuda_headers SYSTEM INTERFACE ${KVCOMM_CUDA_INCLUDE} ${KVCOMM_NCCL_INCLUDE})
 endif()
 if(KVCOMM_CUDA)
+  find_library(KVCOMM_CUDART NAMES libcudart.so.13 PATHS ${KVCOMM_NVIDIA_LIBS} NO_DEFAULT_PATH)
   find_library(KVCOMM_CUDART NAMES cudart libcudart.so.13 libcudart.so.12
-               PATHS ${KVCOMM_NVIDIA_LIBS} /usr/local/cuda/lib64 REQUIRED)
-  find_library(KVCOMM_NCCL NAMES nccl libnccl.so.2 PATHS ${KVCOMM_NVIDIA_LIBS} /usr/local/cuda/lib64 REQUIRED)
+               PATHS ${KVCOMM_CUDA_FOLDERS} PATH_SUFFIXES lib64 lib)
+  find_library(KVCOMM_NCCL NAMES libnccl.so.2 PATHS ${KVCOMM_NVIDIA_LIBS} NO_DEFAULT_PATH)
+  find_library(KVCOMM_NCCL NAMES nccl libnccl.so.2 PATHS ${KVCOMM_CUDA_FOLDERS} PATH_SUFFIXES lib64 lib)
+  kvc_require_cuda(KVCOMM_CUDART "libcudart" "the wheel nvidia-cuda-runtime or the CUDA toolkit")
+  kvc_require_cuda(KVCOMM_NCCL "libnccl" "the wheel nvidia-nccl-cu13 or NCCL")
   # libtorch_cuda registers its kernels when loaded, though nothing here calls into it by name.
   target_link_libraries(kvc_torch INTERFACE -Wl,--no-as-needed ${KVCOMM_TORCH}/lib/libtorch_cuda.so
     ${KVCOMM_TORCH}/lib/libc10_cuda.so -Wl,--as-needed ${KVCOMM_CUDART} ${KVCOMM_NCCL})

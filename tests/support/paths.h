@@ -9,7 +9,11 @@
 
 namespace kvcomm::testing {
 
-inline std::filesystem::path source_dir() { return KVCOMM_SOURCE_DIR; }
+// The repository, as it was compiled in; $KVCOMM_SOURCE_DIR where the test was carried elsewhere.
+inline std::filesystem::path source_dir() {
+  const char* moved = std::getenv("KVCOMM_SOURCE_DIR");
+  return moved != nullptr ? moved : KVCOMM_SOURCE_DIR;
+}
 
 // The folder of real inputs that lies beside a developer's checkout; empty when it does not.
 inline std::filesystem::path shared_dir() {
