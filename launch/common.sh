@@ -35,6 +35,26 @@ has_gpu() {
 # The preset that builds into build/ on this machine.
 build_preset() { if has_gpu; then echo cuda; else echo release; fi; }
 
+# install_requirements VENV FILE...: the files' packages and nothing that they ask for; skipped where it is done.
+install_requirements() {
+  local venv=$1 stamp=$1/.requirements.sha256 python=${PYTHON:-python3}
+  shift
+  [[ $(cat "$stamp" 2>/dev/null) == "$(sha256sum "$@")" ]] && return
+  say "installing libtorch and Python packages into $venv (2 to 5 minutes, longer for a GPU)"
+  "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear "$venv"
+  "$venv/bin/python" -m pip --quiet --disable-pip-version-check install --no-deps "${@/#/--requirement=}"
+  sha256sum "$@" >"$stamp"
+}
+
+# One job per 2 GiB of free memory at most: libtorch's headers are large.
+build_jobs() {
+  local cores free_kib
+  cores=$(nproc)
+  free_kib=$(awk '/^MemAvailable/ {print $2}' /proc/meminfo)
+  local by_memory=$((free_kib / (2 * 1024 * 1024) + 1))
+  echo $((by_memory < cores ? by_memory : cores))
+}
+
 # stop_job PID: of mpirun, which hands USR1 on only once it has ranks. Sets the caller's $stopped.
 stop_job() {
   local ranks=/proc/$1/task/$1/children

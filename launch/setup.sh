@@ -81,8 +81,6 @@ check_python() {
 
 # ---- virtual environment
 
-pip() { "$venv/bin/python" -m pip --quiet --disable-pip-version-check "$@"; }
-
 requirement_files() {
   echo launch/requirements.txt
   if has_gpu; then echo launch/requirements-cuda.txt; fi
@@ -91,24 +89,10 @@ requirement_files() {
 install_venv() {
   local -a files
   mapfile -t files < <(requirement_files)
-  local stamp=$venv/.requirements.sha256
-  [[ $(cat "$stamp" 2>/dev/null) == "$(sha256sum "${files[@]}")" ]] && return
-  say "installing libtorch and Python packages into $venv (2 to 5 minutes, longer for a GPU)"
-  "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear "$venv"
-  pip install --no-deps "${files[@]/#/--requirement=}"
-  sha256sum "${files[@]}" >"$stamp"
+  install_requirements "$venv" "${files[@]}"
 }
 
 # ---- build
-
-# One job per 2 GiB of free memory at most: libtorch's headers are large.
-build_jobs() {
-  local cores free_kib
-  cores=$(nproc)
-  free_kib=$(awk '/^MemAvailable/ {print $2}' /proc/meminfo)
-  local by_memory=$((free_kib / (2 * 1024 * 1024) + 1))
-  echo $((by_memory < cores ? by_memory : cores))
-}
 
 # Configures when the preset, the presets' file or the environment is another than the last time;
 # a change in a CMakeLists.txt is the build's own to see.
