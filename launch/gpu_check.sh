@@ -68,7 +68,7 @@ run() {
         ;;
     esac
   done
-  exec "$python" launch/gpu_check/check.py --bundle "$build/gpu_bundle.tar.xz" "${rest[@]}"
+  exec "$python" launch/gpu_check/check.py "${rest[@]}"
 }
 
 case ${1:-} in

@@ -42,6 +42,8 @@ class Bundle:
             "LD_LIBRARY_PATH": ":".join([*python_libraries(), str(folder / "lib")]),
             # Open MPI and PMIx, which were configured for other folders, on a machine without ssh or a launcher
             "OPAL_PREFIX": str(folder), "PMIX_INSTALL_PREFIX": str(folder / "pmix"),
+            "PMIX_LIBDIR": str(folder / "pmix/lib"), "PMIX_PKGLIBDIR": str(folder / "pmix/lib/pmix"),
+            "PMIX_PKGDATADIR": str(folder / "pmix/share/pmix"),
             "OMPI_MCA_plm": "isolated", "OMPI_MCA_plm_rsh_agent": "",
             "OMPI_MCA_btl_vader_single_copy_mechanism": "none",  # a container may forbid it
             "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",

@@ -82,7 +82,11 @@ def record_path(folder: Path, card: str) -> Path:
 
 
 def commit() -> str:
-    done = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True)
+    """Of the working tree; it may have been carried without git or its history."""
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True)
+    except FileNotFoundError:
+        return "unknown"
     return done.stdout.strip() or "unknown"
 
 
@@ -110,26 +114,33 @@ def memory_folder() -> str | None:
     return str(shared) if shared.is_dir() and shutil.disk_usage(shared).free > WEIGHTS_BYTES else None
 
 
+def write_record(path: Path, about: dict, session: Session) -> dict[str, int]:
+    """What was found so far, so that nothing is lost where the machine goes; returns how many checks ended how."""
+    counts = {kind: sum(check.outcome == kind for check in session.checks) for kind in ("passed", "failed", "skipped")}
+    text = json.dumps({"about": about | counts, "checks": session.record()}, indent=1, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+    return counts
+
+
 def main(words: list[str]) -> int:
     begin = time.monotonic()
     args = arguments(words)
     card = card_name(args.device)
     path = record_path(args.output, card)
+    about = {"date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"), "card": card,
+             "device": args.device, "commit": commit(), "command": shlex.join(["launch/gpu_check.sh", "run", *words]),
+             "python": sys.version.split()[0], "versions": correctness.versions()}
     with ExitStack() as stack:
         log = stack.enter_context(path.with_suffix(".log").open("w", encoding="utf-8"))
         folders = tuple(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kvcomm-gpu-check-", dir=place)))
                         for place in (None, memory_folder()))
         bundle = Bundle(args.bundle, folders[0] / "bundle", args.device)
+        about["bundle"] = bundle.fingerprint
         session = Session(bundle=bundle, device=args.device, card=card, folders=folders, log=log)
         for name in (name for name in STEPS if name in args.only):
             run_step(session, name, begin + ALL_S)
-        outcomes = [check.outcome for check in session.checks]
-        counts = {kind: outcomes.count(kind) for kind in ("passed", "failed", "skipped")}
-        about = {"date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"), "card": card,
-                 "device": args.device, "commit": commit(), "bundle": bundle.fingerprint,
-                 "command": shlex.join(["launch/gpu_check.sh", "run", *words]), "python": sys.version.split()[0],
-                 "versions": correctness.versions(), "seconds": round(time.monotonic() - begin, 1), **counts}
-        path.write_text(json.dumps({"about": about, "checks": session.record()}, indent=1) + "\n", encoding="utf-8")
+            about["seconds"] = round(time.monotonic() - begin, 1)
+            counts = write_record(path, about, session)
     print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped in {about['seconds']} s: {path}")
     return 1 if counts["failed"] or not counts["passed"] else 0
 

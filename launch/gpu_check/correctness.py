@@ -53,9 +53,8 @@ def env(session: Session):
 
 def note_tests(session: Session, what: str, done: Done):
     """How a GoogleTest program ended, under mpirun or not."""
-    passed, failed, left_out = (set(re.findall(rf"^\[ *{word} *\] ([\w/.]+)", done.out, re.MULTILINE))
+    passed, failed, left_out = (set(re.findall(rf"^\[ *{word} *\] (\w[\w/]*\.[\w/]+)", done.out, re.MULTILINE))
                                 for word in ("OK", "FAILED", "SKIPPED"))
-    failed = {name for name in failed if "." in name}
     found = [f"{len(passed)} tests passed"]
     if failed:
         found.append(f"{len(failed)} failed ({', '.join(sorted(failed))})")

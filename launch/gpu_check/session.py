@@ -1,6 +1,7 @@
 """One check of a machine: its folders, its clock, how programs are run in it, and what was found."""
 
 import json
+import math
 import os
 import re
 import shlex
@@ -87,7 +88,8 @@ class Session:
     def note(self, what: str, outcome: str, found: str, **values):
         seconds = time.monotonic() - self.begun
         self.begun += seconds
-        values = {name: None if value != value else value for name, value in values.items()}  # JSON has no NaN
+        values = {name: None if isinstance(value, float) and not math.isfinite(value) else value
+                  for name, value in values.items()}  # JSON has no NaN
         self.checks.append(Check(self.step, what, outcome, found, round(seconds, 2), values))
         line = f"{self.card} | {self.step} | {what} | {outcome}: {found} ({seconds:.1f} s)"
         print(line, flush=True)
@@ -132,7 +134,7 @@ class Session:
 
     def python(self, script: str, *arguments) -> Done:
         """A script of this folder that needs torch, in a process of its own; not in the bundle's environment."""
-        plain = {name: os.environ.get(name, "") for name in ("LD_LIBRARY_PATH",)}
+        plain = {"LD_LIBRARY_PATH": os.environ.get("LD_LIBRARY_PATH", ""), "TMPDIR": str(self.folder)}
         done = self.run([sys.executable, Path(__file__).with_name(script), *arguments], environment=plain)
         if done.code:
             raise Failed(f"{script} ended with {done.code}: {done.end}")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What this machine reaches by torch alone, and transformers' `generate` on the model that kvcomm ran; JSON on stdout.
+"""What this machine reaches by torch alone, as JSON on stdout; with a model what transformers' `generate` takes.
 
     python3 launch/gpu_check/torch_limits.py DEVICE [MODEL NEW_TOKENS PROMPT_TOKENS...]
 """
@@ -12,8 +12,8 @@ import warnings
 
 import torch
 
-os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
-SIZES = {"cuda": {"copy_bytes": 2**32, "rows": 8192}, "cpu": {"copy_bytes": 2**27, "rows": 1024}}
+os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "TQDM_DISABLE": "1"}
+SIZES = {"cuda": {"copy_bytes": 2**32, "rows": 8192}, "cpu": {"copy_bytes": 2**27, "rows": 256}}
 
 
 def wait(device: str):
@@ -83,12 +83,11 @@ def generate(folder: str, device: str, new_tokens: int, prompts: list[int]) -> l
 def main():
     warnings.simplefilter("ignore")
     device = sys.argv[1]
-    found = limits(device)
-    print(json.dumps(found), flush=True)  # kept where what follows fails or takes too long
-    if len(sys.argv) > 2:
+    if len(sys.argv) == 2:
+        print(json.dumps(limits(device)))
+    else:
         folder, new_tokens, *prompts = sys.argv[2:]
-        found["transformers"] = generate(folder, device, int(new_tokens), list(map(int, prompts)))
-        print(json.dumps(found), flush=True)
+        print(json.dumps({"transformers": generate(folder, device, int(new_tokens), list(map(int, prompts)))}))
 
 
 if __name__ == "__main__":
