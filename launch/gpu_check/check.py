@@ -78,7 +78,8 @@ def record_path(folder: Path, card: str) -> Path:
     stem = f"{datetime.date.today().isoformat()}-{kind}-gpu-check"
     folder.mkdir(parents=True, exist_ok=True)
     names = [stem, *(f"{stem}-{number}" for number in range(2, 1000))]
-    return next(folder / f"{name}.json" for name in names if not (folder / f"{name}.json").exists())
+    return next(folder / f"{name}.json" for name in names if not any((folder / name).with_suffix(kind).exists()
+                                                                     for kind in (".json", ".log")))
 
 
 def commit() -> str:
@@ -131,10 +132,10 @@ def main(words: list[str]) -> int:
              "device": args.device, "commit": commit(), "command": shlex.join(["launch/gpu_check.sh", "run", *words]),
              "python": sys.version.split()[0], "versions": correctness.versions()}
     with ExitStack() as stack:
-        log = stack.enter_context(path.with_suffix(".log").open("w", encoding="utf-8"))
         folders = tuple(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kvcomm-gpu-check-", dir=place)))
                         for place in (None, memory_folder()))
         bundle = Bundle(args.bundle, folders[0] / "bundle", args.device)
+        log = stack.enter_context(path.with_suffix(".log").open("w", encoding="utf-8"))
         about["bundle"] = bundle.fingerprint
         session = Session(bundle=bundle, device=args.device, card=card, folders=folders, log=log)
         for name in (name for name in STEPS if name in args.only):
