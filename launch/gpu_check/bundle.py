@@ -20,8 +20,8 @@ def python_libraries() -> list[str]:
     """The folders of this Python's libtorch and CUDA libraries; nothing is imported."""
     torch = importlib.util.find_spec("torch")
     if torch is None:
-        leave(f"'{sys.executable}' has no torch: choose a Python that has torch 2.11, safetensors and transformers with "
-              "--python.")
+        leave(f"'{sys.executable}' has no torch: choose a Python that has torch 2.11, safetensors and transformers "
+              "with --python.")
     nvidia = importlib.util.find_spec("nvidia")
     packages = [Path(place) for place in nvidia.submodule_search_locations] if nvidia else []
     folders = [Path(torch.submodule_search_locations[0]) / "lib"]
@@ -31,8 +31,8 @@ def python_libraries() -> list[str]:
 class Bundle:
     def __init__(self, archive: Path, folder: Path, device: str):
         if not archive.is_file():
-            leave(f"'{archive}' is not there: `launch/gpu_check.sh bundle` makes it on a machine with Open MPI and HDF5; "
-                  "carry it here with the working tree.")
+            leave(f"'{archive}' is not there: `launch/gpu_check.sh bundle` makes it on a machine with Open MPI and "
+                  "HDF5; carry it here with the working tree.")
         self.folder = folder
         with tarfile.open(archive) as file:
             file.extractall(folder)
@@ -56,4 +56,4 @@ class Bundle:
         return str(self.folder / "bin" / name)
 
     def mpirun(self, ranks: int) -> list[str]:
-        return [self.program("orterun"), "-np", str(ranks), "--oversubscribe", "--bind-to", "none"]
+        return [self.program("orterun"), "--quiet", "-np", str(ranks), "--oversubscribe", "--bind-to", "none"]

@@ -15,10 +15,10 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
 
 import correctness
 import speed
@@ -85,7 +85,8 @@ def record_path(folder: Path, card: str) -> Path:
 def commit() -> str:
     """Of the working tree; it may have been carried without git or its history."""
     try:
-        done = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True)
+        done = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"],
+                              capture_output=True, text=True)
     except FileNotFoundError:
         return "unknown"
     return done.stdout.strip() or "unknown"
@@ -142,7 +143,7 @@ def main(words: list[str]) -> int:
             run_step(session, name, begin + ALL_S)
             about["seconds"] = round(time.monotonic() - begin, 1)
             counts = write_record(path, about, session)
-    print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped in {about['seconds']} s: {path}")
+    print(", ".join(f"{number} {kind}" for kind, number in counts.items()), f"in {about['seconds']} s: {path}")
     return 1 if counts["failed"] or not counts["passed"] else 0
 
 

@@ -64,7 +64,9 @@ def note_tests(session: Session, what: str, done: Done):
     found += dict.fromkeys(re.findall(r"NCCL version \S+|NCCL WARN .*", done.out))
     good = done.code == 0 and passed and not failed
     if not good:
-        found.append(f"exit code {done.code}, last words: {done.end}")
+        first = re.search(r"^(\S+): Failure\n((?:.+\n){1,3})", done.out, re.MULTILINE)
+        found.append(f"exit code {done.code}, " + (f"at {Path(first[1]).name}: {' '.join(first[2].split())}" if first
+                                                   else f"last words: {done.end or 'none'}"))
     session.note(what, "passed" if good else "failed", "; ".join(found), code=done.code)
 
 
@@ -124,8 +126,8 @@ def tiny(session: Session):
         session.passed(f"{fidelity}: reference on the CPU", f"{len(reference.samples)} answers")
         for number, (what, more, ranks, start) in enumerate(ways):
             try:
-                other = session.kvcomm(f"tiny-{fidelity}-{number}", path, *sets, *more, f"run.device={device}", ranks=ranks,
-                                       start=start, environment=ON_LOOPBACK)
+                other = session.kvcomm(f"tiny-{fidelity}-{number}", path, *sets, *more, f"run.device={device}",
+                                       ranks=ranks, start=start, environment=ON_LOOPBACK)
                 note_comparison(session, f"{fidelity}: {device}, {what}", reference, other)
             except Failed as failure:
                 refused = "needs one GPU a rank" in str(failure)  # the program's own rule, no fault of the machine

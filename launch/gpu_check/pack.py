@@ -25,8 +25,8 @@ LARGEST_BYTES = 20_000_000
 PROGRAMS = ("kvcomm", "tests/parity/parity_test", "tests/method/method_trace_test", "tests/comm/comm_nccl_gpu_test")
 CALL_COUNTER = "launch/gpu_check/libkvc_count_calls.so"
 # Open MPI's plugins for networks, launchers and file systems that one machine does not need.
-NEEDLESS_PLUGINS = re.compile(r"ucx|atomic|ofi|openib|psm|romio|ompio|memheap|scoll|sshmem|spml|flux|slurm|jsm|gridengine|"
-                              r"monitoring|fcoll|fbtl|sharedfp|fs_ufs|mindist|dbg_msgq")
+NEEDLESS_PLUGINS = re.compile(r"ucx|atomic|ofi|openib|psm|romio|ompio|memheap|scoll|sshmem|spml|flux|slurm|jsm|"
+                              r"gridengine|monitoring|fcoll|fbtl|sharedfp|fs_ufs|mindist|dbg_msgq")
 # On every Linux, and bound to the very system: glibc's, and the compiler's own.
 SYSTEMS_OWN = re.compile(r"(ld-linux-x86-64|libc|libm|libpthread|libdl|librt|libutil|libresolv|libnsl|libstdc\+\+|"
                          r"libgcc_s)\.so\.\d+")

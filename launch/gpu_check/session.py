@@ -114,7 +114,8 @@ class Session:
         self.write(f"\n$ {shlex.join(words)}")
         begin = time.monotonic()
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                   env=environment, cwd=self.folder, start_new_session=True, text=True, errors="replace")
+                                   env=environment, cwd=self.folder, start_new_session=True, text=True,
+                                   errors="replace")
         late = False
         try:
             out, _ = process.communicate(timeout=max(0.0, self.end - begin))
@@ -128,8 +129,8 @@ class Session:
         done = Done(process.returncode, out, time.monotonic() - begin)
         self.write(f"{out.rstrip()}\n= {done.code} after {done.seconds:.1f} s")
         if late:
-            raise Failed(f"`{Path(words[0]).name}` was stopped after {done.seconds:.0f} s, when the step's time was up; "
-                         f"its last words: {done.end or 'none'}")
+            raise Failed(f"`{Path(words[0]).name}` was stopped after {done.seconds:.0f} s, when the step's time was "
+                         f"up; its last words: {done.end or 'none'}")
         return done
 
     def python(self, script: str, *arguments) -> Done:

@@ -44,7 +44,8 @@ class MemoryWatch:
 
     def __enter__(self):
         if self.on_gpu:
-            command = ["nvidia-smi", "-i", "0", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "-lms", "200"]
+            command = ["nvidia-smi", "-i", "0", "--query-gpu=memory.used", "--format=csv,noheader,nounits",
+                       "-lms", "200"]
             with self.path.open("w") as file:
                 self.process = subprocess.Popen(command, stdout=file, stderr=subprocess.DEVNULL)
         return self
@@ -110,8 +111,8 @@ def speed(session: Session):
     datasets = {stem: sweeps.dataset(folder / f"{stem}.jsonl", 4 if stem == "warm" else NEW_TOKENS)
                 for stem in ("warm", "short", *sizes["long"], "many")}
     run = {"dtype": "bfloat16", "device": session.device, "timeout_s": 60}
-    alone = sweeps.sweep(folder / "alone.toml", [name], "".join(datasets[stem] for stem in ("warm", "short", *sizes["long"])),
-                         "".join(METHODS), **run)
+    few = "".join(datasets[stem] for stem in ("warm", "short", *sizes["long"]))
+    alone = sweeps.sweep(folder / "alone.toml", [name], few, "".join(METHODS), **run)
     many = sweeps.sweep(folder / "many.toml", [name], datasets["warm"] + datasets["many"], "".join(METHODS), **run)
     session.shared["alone"] = note_run(session, "alone", alone, 1, "dataset.warm.limit=2")
     # over the real wire, though it ends where it began
@@ -133,25 +134,26 @@ def note_ratios(session: Session, found: dict):
         flops = shapes.prefill_flops(shape, one["prompt_tokens"])
         share = flops / (one["prefill_ms"] / 1e3) / (found["product_tflop_s"] * 1e12)
         session.passed(f"{one['prompt_tokens']} tokens, batch 1, of the limits",
-                       f"a step takes {one['step_ms'] / floor_ms:.2f} times as long as reading its weights at the copy's "
-                       f"bandwidth ({floor_ms:.2f} ms); prefill reaches {share:.0%} of the product's FLOP/s",
+                       f"a step takes {one['step_ms'] / floor_ms:.2f} times as long as reading its weights at the "
+                       f"copy's bandwidth ({floor_ms:.2f} ms); prefill reaches {share:.0%} of the product's FLOP/s",
                        step_over_floor=one["step_ms"] / floor_ms, prefill_share=share)
 
 
 def note_peer(session: Session, found: dict):
     """Transformers' `generate` of the same weights on prompts of the same lengths."""
-    for one, peer in zip(skylines(session), found["transformers"]):
+    for one, peer in zip(skylines(session), found["transformers"], strict=True):
         session.passed(f"{peer['prompt_tokens']} tokens, batch 1, transformers",
                        f"prefill {peer['prefill_ms']:.1f} ms, {peer['step_ms']:.2f} ms a step; kvcomm's take "
-                       f"{one['prefill_ms'] / peer['prefill_ms']:.2f} and {one['step_ms'] / peer['step_ms']:.2f} of that",
+                       f"{one['prefill_ms'] / peer['prefill_ms']:.2f} and {one['step_ms'] / peer['step_ms']:.2f} of "
+                       "that",
                        **peer, prefill_ratio=one["prefill_ms"] / peer["prefill_ms"],
                        step_ratio=one["step_ms"] / peer["step_ms"])
 
 
 def limits(session: Session):
     found = json_of(session.python("torch_limits.py", session.device))
-    session.passed("torch", f"a copy moves {found['copy_gb_s']:.0f} GB/s, a bfloat16 product of {found['product_rows']} rows "
-                   f"reaches {found['product_tflop_s']:.3g} TFLOP/s", **found)
+    session.passed("torch", f"a copy moves {found['copy_gb_s']:.0f} GB/s, a bfloat16 product of "
+                   f"{found['product_rows']} rows reaches {found['product_tflop_s']:.3g} TFLOP/s", **found)
     measured_here = skylines(session)
     if not measured_here:
         raise Skipped("no ratios: they want what the step speed measures in the same run")
@@ -168,8 +170,8 @@ def count_of(calls: dict[str, int], names: tuple[str, ...]) -> int:
 
 
 def per_step(few: dict, many: dict, steps: int) -> dict[str, float]:
-    """Calls a decoding step: two runs that differ by so many steps alone. A launch by the runtime is one of the driver's
-    too, where CUPTI shows both: the larger count is taken."""
+    """Calls a decoding step: two runs that differ by so many steps alone. A launch by the runtime is one of the
+    driver's too, where CUPTI shows both: the larger count is taken."""
     found = {}
     for what, names in (("launches", LAUNCHES), ("waits", WAITS), ("copies", COPIES)):
         found[what] = max((count_of(many.get(domain, {}), names) - count_of(few.get(domain, {}), names)) / steps
@@ -190,7 +192,7 @@ def calls_of(session: Session, sweep: Path, batch: int, new_tokens: int) -> dict
 
 def launches(session: Session):
     session.need_gpu("counting CUDA's calls")
-    few, many = 8, 24
+    few, many = 4, 12  # new tokens of two runs
     records = session.folder / "calls.jsonl"
     sweeps.write_records(records, [60] * SIZES["cuda"]["batch"])
     name = model(session, "thin")
@@ -199,4 +201,5 @@ def launches(session: Session):
     for batch in (1, SIZES["cuda"]["batch"]):
         found = per_step(*(calls_of(session, sweep, batch, tokens) for tokens in (few, many)), many - few)
         session.passed(f"kvcomm, batch {batch}, 16 of 32 layers with context", f"{found['launches']:.0f} launches, "
-                       f"{found['waits']:.1f} waits of the host and {found['copies']:.1f} copies a decoding step", **found)
+                       f"{found['waits']:.1f} waits of the host and {found['copies']:.1f} copies a decoding step",
+                       **found)

@@ -4,6 +4,7 @@
     python3 launch/gpu_check/torch_limits.py DEVICE [MODEL NEW_TOKENS PROMPT_TOKENS...]
 """
 
+import functools
 import json
 import os
 import sys
@@ -37,8 +38,7 @@ def limits(device: str) -> dict:
     sizes = SIZES[device]
     one = torch.ones(sizes["copy_bytes"], dtype=torch.uint8, device=device)
     two = torch.empty_like(one)
-    copy_s = best_s(lambda: two.copy_(one), device)
-    del one, two
+    copy_s = best_s(functools.partial(two.copy_, one), device)
     rows = sizes["rows"]
     a, b = (torch.randn(rows, rows, device=device, dtype=torch.bfloat16) for _ in range(2))
     return {"copy_gb_s": 2 * sizes["copy_bytes"] / copy_s / 1e9,

@@ -47,7 +47,8 @@ class InAFolder(unittest.TestCase):
         self.folder = Path(folder.name)
         self.log = io.StringIO()
         bundle = SimpleNamespace(environment=dict(os.environ), folder=self.folder)
-        self.session = Session(bundle=bundle, device="cpu", card="Card", folders=(self.folder, self.folder), log=self.log)
+        folders = (self.folder, self.folder)
+        self.session = Session(bundle=bundle, device="cpu", card="Card", folders=folders, log=self.log)
         self.session.begin("step", 10)
 
     def noted(self, work):
@@ -61,7 +62,8 @@ class InAFolder(unittest.TestCase):
 class Journals(InAFolder):
     def test_rows_carry_their_cells_names(self):
         read = written(self.folder / "a", CELL, sample(0), {"t": "rank", "rank": 0, "load_s": 2.0}, {"t": "question"})
-        self.assertEqual([(row["dataset"], row["method"]) for row in read.of("d", "kvcomm")], [("d", "kvcomm(ratio=0.5)")])
+        self.assertEqual([(row["dataset"], row["method"]) for row in read.of("d", "kvcomm")],
+                         [("d", "kvcomm(ratio=0.5)")])
         self.assertEqual(read.ranks[0]["load_s"], 2.0)
         self.assertEqual(read.of("d", "skyline"), [])
 
@@ -81,7 +83,8 @@ class Journals(InAFolder):
 
     def test_what_a_debate_sends_may_follow_its_answers(self):
         cell = CELL | {"method": "nld(phase1_tokens=6)"}
-        one, two = (written(self.folder / name, cell, sample(0, payload_bytes=size)) for name, size in (("x", 8), ("y", 9)))
+        one, two = (written(self.folder / name, cell, sample(0, payload_bytes=size))
+                    for name, size in (("x", 8), ("y", 9)))
         self.assertEqual(journal.compare(one, two).payloads, [])
 
 
@@ -93,7 +96,8 @@ class Numbers(unittest.TestCase):
         self.assertTrue(math.isnan(journal.step_s([sample(0, output_tokens=1)], 1)))
 
     def test_wire_speed(self):
-        self.assertAlmostEqual(journal.wire_gb_s([sample(0, payload_bytes=3e9, wire_hidden_s=1, wire_exposed_s=0.5)]), 2.0)
+        sent = sample(0, payload_bytes=3e9, wire_hidden_s=1, wire_exposed_s=0.5)
+        self.assertAlmostEqual(journal.wire_gb_s([sent]), 2.0)
         self.assertTrue(math.isnan(journal.wire_gb_s([sample(0)])))
 
     def test_the_8b_shape_is_llamas(self):
@@ -144,12 +148,14 @@ class Steps(InAFolder):
 
     def test_google_tests_are_counted(self):
         good = "[ RUN      ] A.B\n[       OK ] A.B (0 ms)\n[  SKIPPED ] A.C/x (0 ms)\nNCCL version 2.28.9+cuda13.0\n"
-        bad = good + "[  FAILED  ] A.D (1 ms)\n[  FAILED  ] 1 test, listed below:\n"
+        bad = good + "/src/a_test.cpp:7: Failure\nExpected: one\n  Which is: 1\n" \
+                     "[  FAILED  ] A.D (1 ms)\n[  FAILED  ] 1 test, listed below:\n"
         noted, _ = self.noted(lambda: [correctness.note_tests(self.session, "x", Done(code, out, 0)) for code, out in
                                        ((0, good), (1, bad), (77, ""))])
         self.assertEqual([one.outcome for one in noted], ["passed", "failed", "failed"])
         self.assertEqual(noted[0].found, "1 tests passed; 1 were skipped (A.C/x); NCCL version 2.28.9+cuda13.0")
         self.assertIn("1 failed (A.D)", noted[1].found)
+        self.assertIn("exit code 1, at a_test.cpp:7: Expected: one Which is: 1", noted[1].found)
 
     def test_json_has_no_nan(self):
         noted, _ = self.noted(lambda: self.session.passed("x", "y", a=math.nan, b=math.inf, c=1.5))
