@@ -29,7 +29,7 @@ def python_libraries() -> list[str]:
 
 
 class Bundle:
-    def __init__(self, archive: Path, folder: Path, device: str):
+    def __init__(self, archive: Path, folder: Path, memory: Path, device: str):
         if not archive.is_file():
             leave(f"'{archive}' is not there: `launch/gpu_check.sh bundle` makes it on a machine with Open MPI and "
                   "HDF5; carry it here with the working tree.")
@@ -46,6 +46,7 @@ class Bundle:
             "PMIX_PKGDATADIR": str(folder / "pmix/share/pmix"),
             "OMPI_MCA_plm": "isolated", "OMPI_MCA_plm_rsh_agent": "",
             "OMPI_MCA_btl_vader_single_copy_mechanism": "none",  # a container may forbid it
+            "OMPI_MCA_btl_vader_backing_directory": str(memory),  # ranks that are stopped leave files there
             "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
             # what the tests and the program read
             "KVCOMM_SOURCE_DIR": str(ROOT), "KVCOMM_BINARY_DIR": str(folder), "KVCOMM_TEST_DEVICE": device,

@@ -135,7 +135,7 @@ def main(words: list[str]) -> int:
     with ExitStack() as stack:
         folders = tuple(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kvcomm-gpu-check-", dir=place)))
                         for place in (None, memory_folder()))
-        bundle = Bundle(args.bundle, folders[0] / "bundle", args.device)
+        bundle = Bundle(args.bundle, folders[0] / "bundle", folders[1], args.device)
         log = stack.enter_context(path.with_suffix(".log").open("w", encoding="utf-8"))
         about["bundle"] = bundle.fingerprint
         session = Session(bundle=bundle, device=args.device, card=card, folders=folders, log=log)

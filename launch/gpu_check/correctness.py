@@ -85,16 +85,15 @@ def parity(session: Session):
 
 # ---- tiny models
 
-def tiny_sweep(session: Session) -> Path:
-    """Every method on every tiny model; made once."""
-    path = session.folder / "tiny.toml"
-    if not path.exists():
-        records = session.folder / "tiny.jsonl"
+def tiny_sweep(session: Session, methods: str) -> Path:
+    """These methods on every tiny model."""
+    models, records = session.folder / "models", session.folder / "tiny.jsonl"
+    if not records.exists():
+        sweeps.make_tiny_models(models)
         sweeps.write_records(records, [3, 40, 11, 25, 8, 33])
-        models = sweeps.make_tiny_models(session.folder / "models")
-        sweeps.sweep(path, models, sweeps.dataset(records, 6), sweeps.EVERY_METHOD, dtype="float32", threads=1,
-                     timeout_s=30)
-    return path
+    names = [f"tiny/{folder.name}" for folder in sorted((models / "tiny").iterdir())]
+    return sweeps.sweep(session.folder / "tiny.toml", names, sweeps.dataset(records, 6), methods, dtype="float32",
+                        threads=1, timeout_s=30)
 
 
 def note_comparison(session: Session, what: str, reference: journal.Journal, other: journal.Journal):
@@ -113,7 +112,7 @@ def note_comparison(session: Session, what: str, reference: journal.Journal, oth
 
 
 def tiny(session: Session):
-    path = tiny_sweep(session)
+    path = tiny_sweep(session, sweeps.EVERY_METHOD)
     device, nccl_pair = session.device, [*session.bundle.mpirun(2), *OWN_HOST]
     # what, more settings, the number of ranks, what stands before the program in mpirun's place
     ways = [("loopback", [], 1, None), ("2 ranks over MPI", ["run.transport=mpi"], 2, None)]
@@ -145,9 +144,10 @@ def sanitizer(session: Session):
         raise Skipped("compute-sanitizer is not installed here")
     memcheck = [tool, "--tool", "memcheck", "--target-processes", "all"]
     note_errors(session, "the NCCL test", session.run([*memcheck, session.bundle.program("comm_nccl_gpu_test")]))
-    words = [*memcheck, session.bundle.program("kvcomm"), "run", tiny_sweep(session), "--output",
-             session.folder / "sanitized", "--pair", "0", "--limit", "1", "--set", "run.device=cuda"]
-    note_errors(session, "a tiny run", session.run(words))
+    sweep = tiny_sweep(session, sweeps.TWO_METHODS)
+    note_errors(session, "a tiny run", session.run(
+        [*memcheck, session.bundle.program("kvcomm"), "run", sweep, "--output", session.folder / "sanitized",
+         "--pair", "0", "--limit", "2", "--set", "run.device=cuda"]))
 
 
 def note_errors(session: Session, what: str, done: Done):

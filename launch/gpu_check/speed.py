@@ -15,7 +15,6 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 # Words of a context, nearly a token each; the shape; the larger batch. `cpu` is a rehearsal.
 SIZES = {"cuda": {"shape": "8B", "short": 950, "long": {"long8k": 7800, "long16k": 15600}, "batch": 64, "alone": 4},
          "cpu": {"shape": "small", "short": 60, "long": {"long8k": 200, "long16k": 400}, "batch": 8, "alone": 2}}
-METHODS = ('[[method]]\nname = "skyline"\n', '[[method]]\nname = "kvcomm"\nratio = 0.5\n')
 # Calls that launch work, and those in which the host waits for the GPU.
 LAUNCHES = ("LaunchKernel", "GraphLaunch", "LaunchCooperative")
 WAITS = ("StreamSynchronize", "EventSynchronize", "CtxSynchronize", "DeviceSynchronize")
@@ -112,8 +111,8 @@ def speed(session: Session):
                 for stem in ("warm", "short", *sizes["long"], "many")}
     run = {"dtype": "bfloat16", "device": session.device, "timeout_s": 60}
     few = "".join(datasets[stem] for stem in ("warm", "short", *sizes["long"]))
-    alone = sweeps.sweep(folder / "alone.toml", [name], few, "".join(METHODS), **run)
-    many = sweeps.sweep(folder / "many.toml", [name], datasets["warm"] + datasets["many"], "".join(METHODS), **run)
+    alone = sweeps.sweep(folder / "alone.toml", [name], few, sweeps.TWO_METHODS, **run)
+    many = sweeps.sweep(folder / "many.toml", [name], datasets["warm"] + datasets["many"], sweeps.TWO_METHODS, **run)
     session.shared["alone"] = note_run(session, "alone", alone, 1, "dataset.warm.limit=2")
     # over the real wire, though it ends where it began
     session.shared["many"] = note_run(session, "many", many, batch, *(["run.transport=nccl"] if session.on_gpu else []))
@@ -196,7 +195,7 @@ def launches(session: Session):
     records = session.folder / "calls.jsonl"
     sweeps.write_records(records, [60] * SIZES["cuda"]["batch"])
     name = model(session, "thin")
-    sweep = sweeps.sweep(session.memory / "calls.toml", [name], sweeps.dataset(records, few), METHODS[-1],
+    sweep = sweeps.sweep(session.memory / "calls.toml", [name], sweeps.dataset(records, few), sweeps.KVCOMM,
                          dtype="bfloat16", device="cuda", timeout_s=60)
     for batch in (1, SIZES["cuda"]["batch"]):
         found = per_step(*(calls_of(session, sweep, batch, tokens) for tokens in (few, many)), many - few)

@@ -12,6 +12,8 @@ CHAT_TEMPLATE = ("{{ bos_token }}{% for message in messages %}{{ message.role }}
                  "{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}")
 WORDS = ("the harbour master wrote down every ship that came in before the storm and the children ran over the bridge "
          "to see old friends at home").split()
+KVCOMM = '[[method]]\nname = "kvcomm"\nratio = 0.5\n'
+TWO_METHODS = f'[[method]]\nname = "skyline"\n{KVCOMM}'
 # Every method of a model of four layers, and each way in which layers are chosen.
 EVERY_METHOD = """
 [[method]]
@@ -75,9 +77,8 @@ def sweep(path: Path, models: list[str], datasets: str, methods: str, **run) -> 
     return path
 
 
-def make_tiny_models(models: Path) -> list[str]:
-    """The checkpoints of the parity tests with the tests' tokenizer; their names below `models`."""
-    names = []
+def make_tiny_models(models: Path):
+    """The checkpoints of the parity tests with the tests' tokenizer, below `models`/tiny."""
     for checkpoint in sorted(CHECKPOINTS.iterdir()):
         folder = models / "tiny" / checkpoint.name
         folder.mkdir(parents=True)
@@ -86,5 +87,3 @@ def make_tiny_models(models: Path) -> list[str]:
         shutil.copy(ROOT / "tests/text/fixture/tokenizer.json", folder)
         (folder / "tokenizer_config.json").write_text(json.dumps(
             {"bos_token": "<bos>", "eos_token": "<eos>", "chat_template": CHAT_TEMPLATE}))
-        names.append(f"tiny/{checkpoint.name}")
-    return names
