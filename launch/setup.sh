@@ -39,7 +39,7 @@ missing_commands() {
 missing_headers() {
   local pair preprocess=(g++ -E -P -x c++ -)
   command -v g++ >/dev/null || preprocess=(grep -v '^#') # no compiler: none is found
-  for pair in CLI/CLI.hpp:libcli11-dev fmt/format.h:libfmt-dev gtest/gtest.h:libgtest-dev \
+  for pair in CLI/CLI.hpp:libcli11-dev fmt/format.h:libfmt-dev gmock/gmock.h:libgmock-dev gtest/gtest.h:libgtest-dev \
     nlohmann/json.hpp:nlohmann-json3-dev pcre2.h:libpcre2-dev simdjson.h:libsimdjson-dev spdlog/spdlog.h:libspdlog-dev \
     toml++/toml.h:libtomlplusplus-dev utf8proc.h:libutf8proc-dev xxhash.h:libxxhash-dev; do
     printf '#if !__has_include(<%s>)\n%s\n#endif\n' "${pair%%:*}" "${pair##*:}"
