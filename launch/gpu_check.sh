@@ -18,7 +18,7 @@ launch/gpu_check.sh run [--only STEP...] [--output DIR] [--device cpu|cuda] [--p
 EOF
 }
 
-readonly build=build-cuda
+readonly build=build-cuda tokenizer=models/HuggingFaceTB/SmolLM2-135M-Instruct/tokenizer.json
 
 # ---- here
 
@@ -45,6 +45,7 @@ build_programs() {
 
 bundle() {
   (($# == 0)) || die "$exit_usage" "launch/gpu_check.sh bundle takes no arguments; '$1' is one."
+  [[ -e $tokenizer ]] || die "$exit_environment" "there is no $tokenizer: run launch/setup.sh first."
   install_venv
   build_programs
   exec python3 launch/gpu_check/pack.py "$build"
