@@ -35,8 +35,8 @@ build_programs() {
   local log=$build/build.log
   [[ -x $build/kvcomm ]] || say "building in $build (5 to 15 minutes; $log tells how far it is)"
   {
-    cmake --preset cuda -B "$build" -DKVCOMM_VENV="$root/$build/venv" -DCMAKE_SKIP_RPATH=ON
-    cmake --build "$build" -j "$(build_jobs)" --target kvc_gpu_bundle
+    cmake --preset cuda -B "$build" -DKVCOMM_VENV="$root/$build/venv" -DCMAKE_SKIP_RPATH=ON &&
+      cmake --build "$build" -j "$(build_jobs)" --target kvc_gpu_bundle
   } >"$log" 2>&1 || {
     tail -n 20 "$log" >&2
     die "$exit_environment" "the CUDA build failed; all that it said is in $log."
