@@ -1,0 +1,12 @@
+#include <ATen/ATen.h>
+
+#include "ops/linear.h"
+
+namespace kvcomm::ops::reference {
+
+void linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+            at::Tensor& out) {
+  out.copy_(at::linear(x, weight, bias));
+}
+
+}  // namespace kvcomm::ops::reference

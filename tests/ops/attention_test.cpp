@@ -1,0 +1,124 @@
+// Each device's attention against plain products.
+#include "ops/attention.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/InferenceMode.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tests/support/device.h"
+
+namespace kvcomm::ops {
+namespace {
+
+struct Sequence {
+  int64_t tokens, rows, lookahead;
+};
+
+class AttentionTest : public ::testing::TestWithParam<at::ScalarType> {
+ protected:
+  // Random keys and values of these sequences' ranges, with rows of nobody between them.
+  LayerKv kv_for(const std::vector<Sequence>& sequences, int64_t kv_heads, int64_t head_dim) {
+    int64_t row = kGap;
+    for (const Sequence& one : sequences) {
+      ranges_.add(one.tokens, row, one.rows, one.lookahead);
+      row += one.rows + kGap;
+    }
+    put_on_device();
+    return {random({row, kv_heads, head_dim}), random({row, kv_heads, head_dim})};
+  }
+
+  at::Tensor random(at::IntArrayRef shape) const {
+    return at::randn(shape).to(device_).to(GetParam());
+  }
+
+  void put_on_device() {
+    if (device_.is_cpu()) return;
+    const auto send = [&](std::vector<int64_t> list) {
+      return at::tensor(list, at::kInt).to(device_);
+    };
+    ranges_.device_q_offsets = send(ranges_.q_offsets);
+    std::vector<int64_t> begins = ranges_.begins;
+    begins.push_back(0);
+    ranges_.device_begins = send(begins);
+    ranges_.device_rows = send(ranges_.rows);
+  }
+
+  void expect_reference(const at::Tensor& q, const LayerKv& kv) const {
+    const at::Tensor got = attention(q, kv, ranges_).cpu().to(at::kDouble);
+    const at::Tensor expected = attention_reference(q, kv, ranges_).cpu().to(at::kDouble);
+    const double tolerance = GetParam() == at::kFloat ? 1e-5 : 2e-2;
+    EXPECT_LE((got - expected).abs().max().item<double>(), tolerance);
+  }
+
+  static constexpr int64_t kGap = 3;
+  c10::InferenceMode guard_;
+  at::Device device_ = testing::test_device();
+  Ranges ranges_;
+};
+
+TEST_P(AttentionTest, PromptsWithAndWithoutWhatCameBefore) {
+  at::manual_seed(7);
+  const LayerKv kv = kv_for({{5, 5, 0}, {70, 470, 0}, {1, 9, 0}, {33, 34, 0}, {2, 2, 0}}, 2, 16);
+  expect_reference(random({111, 6, 16}), kv);
+}
+
+TEST_P(AttentionTest, ADecodingStep) {
+  at::manual_seed(8);
+  const LayerKv kv = kv_for({{1, 1, 0}, {1, 300, 0}, {1, 17, 0}}, 3, 64);
+  expect_reference(random({3, 9, 64}), kv);
+}
+
+TEST_P(AttentionTest, QueriesThatSeeAhead) {
+  at::manual_seed(9);
+  const LayerKv kv = kv_for({{6, 6, 2}, {6, 7, 100}, {4, 9, 0}, {1, 3, 5}}, 2, 8);
+  expect_reference(random({17, 4, 8}), kv);
+}
+
+TEST_P(AttentionTest, QueriesInsideALargerTensor) {
+  at::manual_seed(10);
+  const LayerKv kv = kv_for({{4, 4, 0}, {1, 5, 0}}, 2, 8);
+  expect_reference(random({5, 7, 8}).narrow(1, 0, 4), kv);
+}
+
+TEST_P(AttentionTest, ASequenceDoesNotSeeTheOthers) {
+  at::manual_seed(11);
+  const LayerKv kv = kv_for({{3, 8, 0}, {1, 5, 0}}, 2, 8);
+  const at::Tensor q = random({4, 4, 8});
+  const at::Tensor before = attention(q, kv, ranges_);
+  kv.k.narrow(0, kGap + 8 + kGap, 5).fill_(100);  // the second sequence's
+  kv.v.narrow(0, kGap + 8 + kGap, 5).fill_(100);
+  const at::Tensor after = attention(q, kv, ranges_);
+  EXPECT_TRUE(at::equal(after.narrow(0, 0, 3), before.narrow(0, 0, 3)));
+  EXPECT_FALSE(at::equal(after[3], before[3]));
+}
+
+TEST_P(AttentionTest, ShareOfWhatWasReceived) {
+  if (GetParam() != at::kFloat) GTEST_SKIP() << "computed in float32 whatever the dtype";
+  // Equal keys: each row that is seen gets the same weight.
+  const LayerKv kv = kv_for({{2, 6, 0}, {1, 1, 0}}, 1, 4);
+  kv.k.fill_(0);
+  const at::Tensor q = random({3, 2, 4});
+  const std::vector<int64_t> received{4, 0};
+  const auto share = [&](ShareRule rule) {
+    return received_share(q, kv, ranges_, received, rule).cpu();
+  };
+  const at::Tensor all = share({});
+  EXPECT_EQ(all.sizes(), at::IntArrayRef({3, 2}));
+  EXPECT_NEAR(all[0][0].item<float>(), 4.0 / 5, 1e-6);
+  EXPECT_NEAR(all[1][1].item<float>(), 4.0 / 6, 1e-6);
+  EXPECT_EQ(all[2][0].item<float>(), 0);
+  EXPECT_NEAR(share({.from = 1})[0][0].item<float>(), 3.0 / 5, 1e-6);
+  // The release's mask hides nothing: 5 rows with +1, one without.
+  EXPECT_NEAR(share({.visible_plus_one = true})[0][0].item<float>(),
+              4 * std::exp(1.0) / (5 * std::exp(1.0) + 1), 1e-6);
+}
+
+INSTANTIATE_TEST_SUITE_P(Dtypes, AttentionTest, ::testing::Values(at::kFloat, at::kBFloat16),
+                         [](const auto& dtype) {
+                           return dtype.param == at::kFloat ? "float32" : "bfloat16";
+                         });
+
+}  // namespace
+}  // namespace kvcomm::ops
