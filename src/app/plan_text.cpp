@@ -11,6 +11,7 @@
 #include "app/tables.h"
 #include "app/wire_cost.h"
 #include "method/sharing.h"
+#include "sweep/memory.h"
 #include "sweep/tokens.h"
 
 namespace kvcomm {
@@ -95,7 +96,7 @@ class PlanWriter {
 
   PlanText text() {
     for (const Cell& cell : plan_.cells) add(cell);
-    return {tables_, totals_text(), notes_text(), some_fail_};
+    return {tables_ + memory_text(), totals_text(), notes_text(), some_fail_};
   }
 
  private:
@@ -184,6 +185,27 @@ class PlanWriter {
     }
     rows.push_back(all.row("all"));
     return text_table(rows);
+  }
+
+  // What each end of a pair takes: a rank has one of them, or both.
+  std::string memory_text() const {
+    Rows rows{{"pair, end", "weights", "a pass", "longest sample", "batch of 8"}};
+    const auto bytes = [](int64_t of) { return bytes_text(static_cast<double>(of)); };
+    for (size_t pair = 0; pair < plan_.pairs.size(); ++pair) {
+      if (!plan_.pairs[pair].has_configs() || by_pair_.size() <= pair ||
+          by_pair_[pair].cells == 0) {
+        continue;
+      }
+      const PairMemory memory = memory_of(plan_, pair);
+      const auto add_end = [&](const char* end, const RankMemory& of) {
+        rows.push_back({fmt::format("{}, {}", plan_.config.pairs[pair].name, end),
+                        bytes(of.weights), bytes(of.pass), bytes(of.sample), bytes(of.with(8))});
+      };
+      add_end("sender", memory.sender);
+      add_end("receiver", memory.receiver);
+      add_end("both on one rank", memory.both);
+    }
+    return rows.size() == 1 ? "" : fmt::format("memory of a rank\n{}\n", text_table(rows));
   }
 
   std::string notes_text() const {

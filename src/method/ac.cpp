@@ -19,7 +19,7 @@ class Ac : public Method {
  public:
   explicit Ac(AcOptions options) : options_(std::move(options)) {}
 
-  std::vector<Step> script() const override {
+  std::vector<ScriptMessage> script() const override {
     return {{Kind::kHidden, {static_cast<int>(options_.k)}}};
   }
 

@@ -4,7 +4,7 @@
 #include <memory>
 #include <optional>
 
-#include "model/decoder.h"
+#include "model/prefix_cache.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -25,6 +25,7 @@ enum class End { kSender, kReceiver };
 struct Agent {
   std::shared_ptr<const Decoder> model;
   std::shared_ptr<const Text> text;
+  std::shared_ptr<PrefixCache> prefixes = {};  // the model's; nullptr: prompts are read whole
 };
 
 }  // namespace kvcomm

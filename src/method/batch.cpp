@@ -1,5 +1,7 @@
 #include "method/batch.h"
 
+#include <algorithm>
+
 #include "model/device_watch.h"
 
 namespace kvcomm {
@@ -11,6 +13,15 @@ void Batch::begin(const Turn& turn) {
   turn_ = turn;
   arrivals.clear();
   generated_.assign(size(), {});
+}
+
+// How many of a prompt's first ids are the beginning of others too; at least one is left.
+int64_t Batch::head_of(std::span<const int64_t> prompt) const {
+  int64_t longest = 0;
+  for (const auto& head : setting_.heads) {
+    longest = std::max(longest, std::ranges::mismatch(head, prompt).in1 - head.begin());
+  }
+  return std::min(longest, std::ssize(prompt) - 1);
 }
 
 const std::vector<std::vector<int64_t>>& Batch::context_ids() {
@@ -31,13 +42,15 @@ std::vector<int64_t> Batch::context_tokens() {
 const Context& Batch::context(const Observer& observer) {
   if (context_ != nullptr) {
     for (size_t layer = 0; observer.after_layer && layer < context_->layers.size(); ++layer) {
-      observer.after_layer(static_cast<int64_t>(layer), context_->layers[layer]);
+      observer.after_layer(static_cast<int64_t>(layer), context_->layers[layer].kv);
     }
     return *context_;
   }
   const std::vector<std::vector<int64_t>>& ids = context_ids();
   const DeviceWatch watch(agent().model->options().device());
-  context_ = read_context(*agent().model, ids, observer);
+  Heads heads{.prefixes = agent().prefixes.get()};
+  for (const auto& sequence : ids) heads.lengths.push_back(head_of(sequence));
+  context_ = read_context(*agent().model, ids, observer, heads);
   context_times_ = {.prefill_s = watch.elapsed_s(), .work_ended_at_s = now_s()};
   ran_.prefill_s += context_times_.prefill_s;
   return *context_;
@@ -62,6 +75,7 @@ auto Batch::answer_by(std::span<const Request> requests, Generate&& generate) {
     if (!arrivals.empty() && !arrivals[i].failure.empty()) continue;
     asked.push_back(requests[i]);
     places.push_back(i);
+    if (asked.back().past.empty()) asked.back().head = head_of(requests[i].prompt.ids);
   }
   auto said = generate(asked);
   decltype(said) answers(requests.size());
@@ -76,14 +90,15 @@ auto Batch::answer_by(std::span<const Request> requests, Generate&& generate) {
 }
 
 std::vector<Answer> Batch::answer(std::span<const Request> requests) {
-  return answer_by(
-      requests, [&](const std::vector<Request>& asked) { return generate(*agent().model, asked); });
+  return answer_by(requests, [&](const std::vector<Request>& asked) {
+    return generate(*agent().model, asked, agent().prefixes.get());
+  });
 }
 
 std::vector<VectorAnswer> Batch::answer(std::span<const Request> requests,
                                         const VectorDecoding& decoding) {
   return answer_by(requests, [&](const std::vector<Request>& asked) {
-    return generate_vectors(*agent().model, asked, decoding);
+    return generate_vectors(*agent().model, asked, decoding, agent().prefixes.get());
   });
 }
 

@@ -45,6 +45,8 @@ struct Setting {
   const Fidelity& fidelity;
   int64_t max_new_tokens;                // of the scored answer
   std::vector<int64_t> sender_eos = {};  // what ends the words of the pair's sender
+  // What prompts begin with, to be read once (Prompter::heads); empty: each is read whole.
+  std::vector<std::vector<int64_t>> heads = {};
 };
 
 class Batch {
@@ -97,6 +99,7 @@ class Batch {
   const Work& ran() const { return ran_; }  // by this end's model, in all turns
 
  private:
+  int64_t head_of(std::span<const int64_t> prompt) const;
   template <typename Generate>
   auto answer_by(std::span<const Request> requests, Generate&& generate);
 

@@ -22,7 +22,7 @@ class Cipher : public Method {
  public:
   explicit Cipher(DebateOptions options) : options_(options) {}
 
-  std::vector<Step> script() const override { return {{Kind::kVectors, {kNoLayer}}}; }
+  std::vector<ScriptMessage> script() const override { return {{Kind::kVectors, {kNoLayer}}}; }
 
   void send(Batch& batch, Channel& wire) const override {
     const auto questions = sender_questions(batch, options_.sender_aware);

@@ -23,7 +23,7 @@ class KvComm : public Method {
  public:
   explicit KvComm(Sharing sharing) : sharing_(std::move(sharing)) {}
 
-  std::vector<Step> script() const override {
+  std::vector<ScriptMessage> script() const override {
     std::vector<int> layers;
     std::ranges::merge(sharing_.whole, sharing_.first_rows, std::back_inserter(layers));
     return {{Kind::kKv, std::move(layers)}};
@@ -52,22 +52,33 @@ class KvComm : public Method {
       int64_t context_tokens = 0;
       for (const auto& context : contexts) {
         request.past.push_back({context, static_cast<int>(i)});
-        context_tokens += context->rows[i];
+        context_tokens += context->tokens[i];
       }
-      request.start = {.with_context = context_tokens, .without_context = context_tokens};
-      if (sharing_.shift_back) {
-        request.start.without_context = batch.fidelity().shifted_start;
-      } else if (batch.fidelity().unselected_prefill == UnselectedPrefill::kFirstColumns) {
-        // Its mask has |C| + |Q| columns, of which such a layer reads the first: [first row ; own].
-        const int64_t first_rows = sharing_.first_rows.empty() ? 0 : 1;
-        request.lookahead = context_tokens - first_rows;
-      }
+      request.own = own_places(batch, context_tokens);
       requests.push_back(std::move(request));
     }
     return requests;
   }
 
  private:
+  // Where the receiver's tokens stand in each layer, behind a context of so many.
+  std::vector<OwnPlace> own_places(const Batch& batch, int64_t context_tokens) const {
+    const Fidelity& fidelity = batch.fidelity();
+    const OwnPlace behind{.start = context_tokens};
+    OwnPlace unselected = behind;
+    if (sharing_.shift_back) {
+      unselected.start = fidelity.shifted_start;
+    } else if (fidelity.unselected_prefill == UnselectedPrefill::kFirstColumns) {
+      // Its mask has |C| + |Q| columns, of which such a layer reads the first: [first row ; own].
+      const int64_t first_rows = sharing_.first_rows.empty() ? 0 : 1;
+      unselected.lookahead = context_tokens - first_rows;
+    }
+    std::vector<OwnPlace> places(static_cast<size_t>(batch.agent().model->config().layers),
+                                 unselected);
+    for (const int layer : sharing_.whole) places[static_cast<size_t>(layer)] = behind;
+    return places;
+  }
+
   Sharing sharing_;
 };
 

@@ -14,7 +14,7 @@
 namespace kvcomm {
 
 // One message of a method's script, as the ledger's trace will show it.
-struct Step {
+struct ScriptMessage {
   Kind kind;
   std::vector<int> layers;  // kNoLayer where its tensors belong to none
 };
@@ -24,7 +24,7 @@ class Method {
   virtual ~Method() = default;
 
   // The messages of one exchange, in order.
-  virtual std::vector<Step> script() const { return {}; }
+  virtual std::vector<ScriptMessage> script() const { return {}; }
 
   // The end whose model answers.
   virtual End answers_at() const { return End::kReceiver; }

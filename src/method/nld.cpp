@@ -21,7 +21,7 @@ class Nld : public Method {
  public:
   explicit Nld(DebateOptions options) : options_(options) {}
 
-  std::vector<Step> script() const override { return {{Kind::kTokens, {kNoLayer}}}; }
+  std::vector<ScriptMessage> script() const override { return {{Kind::kTokens, {kNoLayer}}}; }
 
   void send(Batch& batch, Channel& wire) const override {
     const auto questions = sender_questions(batch, options_.sender_aware);

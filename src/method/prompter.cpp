@@ -160,6 +160,25 @@ Prompt Prompter::refine(const Sample& sample, const at::Tensor& own,
   return prompt;
 }
 
+// Two samples that begin differently show where a prompt's own words end.
+std::vector<std::vector<int64_t>> Prompter::heads() const {
+  std::vector<std::vector<int64_t>> heads;
+  for (const char* key :
+       {"sender", "sender_summary", "receiver", "baseline", "skyline", "refine"}) {
+    if (!prompts_.has(options_.dataset, options_.kind, key)) continue;
+    const auto made_up = [&](std::string_view text) {
+      std::vector<PromptValue> values;
+      for (const char* name : {"context", "question", "prompt", "own_answer", "other_answers"}) {
+        values.push_back({name, text});
+      }
+      return encode(fill(key, values));
+    };
+    const std::vector<int64_t> one = made_up("0"), other = made_up("X");
+    heads.emplace_back(one.begin(), std::ranges::mismatch(one, other).in1);
+  }
+  return heads;
+}
+
 std::string Prompter::said(std::span<const int64_t> ids, std::span<const int64_t> eos) const {
   const bool ended = !ids.empty() && std::ranges::find(eos, ids.back()) != eos.end();
   const Tokenizer& tokenizer = text_->tokenizer;

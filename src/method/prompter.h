@@ -58,6 +58,9 @@ class Prompter {
   Prompt refine(const Sample& sample, const at::Tensor& own,
                 std::span<const at::Tensor> others) const;
 
+  // What this data set's prompts begin with whatever the sample, one for each wording.
+  std::vector<std::vector<int64_t>> heads() const;
+
   // What was said with these ids. One of `eos` that ended it is no part of it, whatever the
   // tokenizer takes it for.
   std::string said(std::span<const int64_t> ids, std::span<const int64_t> eos) const;

@@ -161,12 +161,13 @@ Received receive_message(Batch& batch, Kind kind, Channel& wire) {
 Context to_context(const Received& received, int64_t layers) {
   Context context;
   context.layers.resize(static_cast<size_t>(layers));
-  for (const SampleRows& sample : received.header.samples) context.rows.push_back(sample.rows);
+  for (const SampleRows& sample : received.header.samples) context.tokens.push_back(sample.rows);
   for (size_t i = 0; i + 1 < received.tensors.size(); i += 2) {
     const TensorSpec& spec = received.header.tensors[i];
-    context.layers[static_cast<size_t>(spec.layer)] = {received.tensors[i],
-                                                       received.tensors[i + 1]};
-    if (spec.first_row_only) context.first_row_layers.push_back(spec.layer);
+    std::vector<int64_t> rows;
+    for (const SampleRows& sample : received.header.samples) rows.push_back(rows_of(spec, sample));
+    context.layers[static_cast<size_t>(spec.layer)] = {
+        .kv = {received.tensors[i], received.tensors[i + 1]}, .offsets = offsets_of(rows)};
   }
   return context;
 }

@@ -2,43 +2,31 @@
 // It is what a sender computes, what the wire carries and what a receiver attends to.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
-#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
+#include "ops/attention.h"
+
 namespace kvcomm {
 
-// One layer's keys and values, rotary positions applied, token-major and contiguous.
-struct LayerKv {
-  at::Tensor k;  // [rows, kv_heads, head_dim]; undefined: this layer was not shared
-  at::Tensor v;  // [rows, kv_heads, head_dim]
+// One layer of a context. It holds of each sequence what its offsets say: all tokens, the first,
+// some that were selected, or nothing.
+struct ContextLayer {
+  LayerKv kv;
+  std::vector<int64_t>
+      offsets;  // [sequences + 1]: where each sequence's rows begin; empty: nothing
 
-  bool present() const { return k.defined(); }
+  int64_t rows(int sequence) const {
+    const auto s = static_cast<size_t>(sequence);
+    return offsets.empty() ? 0 : offsets[s + 1] - offsets[s];
+  }
 };
-
-// How much of its sequences a layer of a context holds.
-enum class Extent : uint8_t { kNothing, kFirstRow, kWhole };
 
 // Rows of layer tensors follow each other sequence by sequence without slack.
 struct Context {
-  std::vector<int64_t> rows;    // tokens of each sequence
-  std::vector<LayerKv> layers;  // one a layer of the model
-  // Layers that hold each sequence's first token alone, ascending (the release's attention sinks).
-  std::vector<int64_t> first_row_layers;
-
-  Extent extent(int64_t layer) const {
-    if (!layers[static_cast<size_t>(layer)].present()) return Extent::kNothing;
-    return std::ranges::binary_search(first_row_layers, layer) ? Extent::kFirstRow : Extent::kWhole;
-  }
-
-  int64_t first_row(int sequence) const {
-    int64_t sum = 0;
-    for (int i = 0; i < sequence; ++i) sum += rows[static_cast<size_t>(i)];
-    return sum;
-  }
+  std::vector<int64_t> tokens;       // of each sequence, as read
+  std::vector<ContextLayer> layers;  // one a layer of the model
 };
 
 // One sequence of a context, as a request attends to it.
@@ -46,18 +34,25 @@ struct Past {
   std::shared_ptr<const Context> context;
   int sequence = 0;
 
-  int64_t rows() const { return context->rows[static_cast<size_t>(sequence)]; }
-  // [rows, kv_heads, head_dim] each, with the rows that the layer's extent says; not present where
-  // it holds nothing.
+  int64_t tokens() const { return context->tokens[static_cast<size_t>(sequence)]; }
+  int64_t rows(int64_t layer) const {
+    return context->layers[static_cast<size_t>(layer)].rows(sequence);
+  }
+  // [rows, kv_heads, head_dim] each; not present where there are none.
   LayerKv layer(int64_t index) const {
-    const LayerKv& all = context->layers[static_cast<size_t>(index)];
-    const Extent extent = context->extent(index);
-    if (extent == Extent::kNothing) return {};
-    const bool whole = extent == Extent::kWhole;
-    const int64_t first = whole ? context->first_row(sequence) : sequence;
-    const int64_t count = whole ? rows() : 1;
-    return {all.k.narrow(0, first, count), all.v.narrow(0, first, count)};
+    const ContextLayer& all = context->layers[static_cast<size_t>(index)];
+    const int64_t count = all.rows(sequence);
+    if (count == 0) return {};
+    const int64_t begin = all.offsets[static_cast<size_t>(sequence)];
+    return {all.kv.k.narrow(0, begin, count), all.kv.v.narrow(0, begin, count)};
   }
 };
+
+// [0, lengths[0], lengths[0] + lengths[1], ...]
+inline std::vector<int64_t> offsets_of(const std::vector<int64_t>& lengths) {
+  std::vector<int64_t> offsets{0};
+  for (const int64_t length : lengths) offsets.push_back(offsets.back() + length);
+  return offsets;
+}
 
 }  // namespace kvcomm

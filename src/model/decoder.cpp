@@ -2,54 +2,49 @@
 
 #include <ATen/ATen.h>
 
-#include <algorithm>
+#include <utility>
 
 #include "base/error.h"
-#include "model/decode_attention.h"
+#include "ops/norm.h"
+#include "ops/rotary.h"
+#include "ops/swiglu.h"
 
 namespace kvcomm {
 
 namespace {
 
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
-  const at::Tensor wide = x.to(at::kFloat);
-  const at::Tensor scale = wide.pow(2).mean(-1, /*keepdim=*/true).add_(eps).rsqrt_();
-  return (wide * scale).to(x.scalar_type()) * weight;
-}
+// The stream that blocks read and add to. What a block gives is added in the same pass over memory
+// as the next one's norm.
+class Residual {
+ public:
+  explicit Residual(at::Tensor x) : x_(std::move(x)) {}
 
-bool has_whole_context(const Sequence& sequence, int64_t layer) {
-  return std::ranges::any_of(sequence.past, [&](const Past& past) {
-    return past.context->extent(layer) == Extent::kWhole;
-  });
-}
-
-// What a sequence sees of its contexts in one layer, in order.
-std::vector<LayerKv> contexts_of(const Sequence& sequence, int64_t layer) {
-  std::vector<LayerKv> contexts;
-  for (const Past& past : sequence.past) {
-    const LayerKv kv = past.layer(layer);
-    if (kv.present()) contexts.push_back(kv);
+  at::Tensor norm(const at::Tensor& weight, double eps) {
+    if (!delta_.defined()) return ops::rms_norm(x_, weight, eps);
+    at::Tensor out = at::empty_like(x_);
+    ops::add_rms_norm_into(x_, std::exchange(delta_, {}), weight, eps, out);
+    return out;
   }
-  return contexts;
-}
-
-void apply_edits(at::Tensor& x, int64_t layer, const std::vector<Sequence>& sequences) {
-  int64_t begin = 0;
-  for (const Sequence& sequence : sequences) {
-    if (sequence.edit != nullptr && sequence.edit->layer == layer) {
-      at::Tensor own = x.narrow(0, begin, sequence.tokens);
-      sequence.edit->apply(own);
-    }
-    begin += sequence.tokens;
+  void add(at::Tensor delta) { delta_ = std::move(delta); }  // after the norm of x
+  at::Tensor& x() {
+    if (delta_.defined()) x_ += std::exchange(delta_, {});
+    return x_;
   }
-}
 
-// What all layers of a pass share: computed once.
-struct Prepared {
-  Angles with_context, without_context;
-  at::Tensor cache_rows;  // where the tokens' keys and values go in the cache
-  bool decoding = false;
+ private:
+  at::Tensor x_, delta_;  // [tokens, hidden]
 };
+
+void apply_edits(Residual& residual, int64_t layer, const Step& step) {
+  int64_t begin = 0;
+  for (const Part& part : step.parts) {
+    if (part.edit != nullptr && part.edit->layer == layer) {
+      at::Tensor own = residual.x().narrow(0, begin, part.tokens);
+      part.edit->apply(own);
+    }
+    begin += part.tokens;
+  }
+}
 
 }  // namespace
 
@@ -59,20 +54,20 @@ struct Decoder::Layer {
   Layer(const WeightFiles& files, const ModelConfig& config, int64_t index,
         at::TensorOptions options);
 
-  at::Tensor forward(const at::Tensor& x, const Pass& pass, const Prepared& prepared) const;
-  at::Tensor attention(const at::Tensor& x, const Pass& pass, const Prepared& prepared) const;
+  void forward(Residual& residual, const Step& step, KvCache& cache,
+               const Observer& observer) const;
+  // [tokens, hidden] each
+  at::Tensor attention(const at::Tensor& x, const Step& step, KvCache& cache,
+                       const Observer& observer) const;
   at::Tensor mlp(const at::Tensor& x) const;
-  at::Tensor attend_prompt(const at::Tensor& q, const LayerKv& fresh, const Pass& pass) const;
-  at::Tensor attend_one_token(const at::Tensor& q, const Pass& pass) const;
 
   const ModelConfig* config;
   int64_t index;
-  at::Tensor input_layernorm;     // [hidden]
-  at::Tensor qkv_proj, qkv_bias;  // [(heads + 2 kv_heads) head_dim, hidden]; bias may be undefined
-  at::Tensor o_proj;              // [hidden, heads head_dim]
-  at::Tensor post_attention_layernorm;  // [hidden]
-  at::Tensor gate_up_proj;              // [2 intermediate, hidden]
-  at::Tensor down_proj;                 // [hidden, intermediate]
+  at::Tensor input_layernorm, post_attention_layernorm;  // [hidden]
+  ops::Linear qkv_proj;                                  // hidden -> (heads + 2 kv_heads) head_dim
+  ops::Linear o_proj;                                    // heads head_dim -> hidden
+  ops::Linear gate_up_proj;                              // hidden -> 2 intermediate
+  ops::Linear down_proj;                                 // intermediate -> hidden
 };
 
 Decoder::Layer::Layer(const WeightFiles& files, const ModelConfig& c, int64_t layer,
@@ -88,97 +83,62 @@ Decoder::Layer::Layer(const WeightFiles& files, const ModelConfig& c, int64_t la
     return files.load_joined(names, options);
   };
   input_layernorm = get("input_layernorm.weight");
-  qkv_proj =
-      join({"self_attn.q_proj.weight", "self_attn.k_proj.weight", "self_attn.v_proj.weight"});
-  if (c.qkv_bias) {
-    qkv_bias = join({"self_attn.q_proj.bias", "self_attn.k_proj.bias", "self_attn.v_proj.bias"});
-  }
-  o_proj = get("self_attn.o_proj.weight");
   post_attention_layernorm = get("post_attention_layernorm.weight");
-  gate_up_proj = join({"mlp.gate_proj.weight", "mlp.up_proj.weight"});
-  down_proj = get("mlp.down_proj.weight");
+  at::Tensor bias;
+  if (c.qkv_bias) {
+    bias = join({"self_attn.q_proj.bias", "self_attn.k_proj.bias", "self_attn.v_proj.bias"});
+  }
+  qkv_proj = ops::Linear(
+      join({"self_attn.q_proj.weight", "self_attn.k_proj.weight", "self_attn.v_proj.weight"}),
+      bias);
+  o_proj = ops::Linear(get("self_attn.o_proj.weight"));
+  gate_up_proj = ops::Linear(join({"mlp.gate_proj.weight", "mlp.up_proj.weight"}));
+  down_proj = ops::Linear(get("mlp.down_proj.weight"));
 }
 
-at::Tensor Decoder::Layer::forward(const at::Tensor& x, const Pass& pass,
-                                   const Prepared& prepared) const {
-  const at::Tensor h =
-      x + attention(rms_norm(x, input_layernorm, config->rms_norm_eps), pass, prepared);
-  return h + mlp(rms_norm(h, post_attention_layernorm, config->rms_norm_eps));
+void Decoder::Layer::forward(Residual& residual, const Step& step, KvCache& cache,
+                             const Observer& observer) const {
+  const double eps = config->rms_norm_eps;
+  residual.add(attention(residual.norm(input_layernorm, eps), step, cache, observer));
+  residual.add(mlp(residual.norm(post_attention_layernorm, eps)));
 }
 
 at::Tensor Decoder::Layer::mlp(const at::Tensor& x) const {
-  const at::Tensor gate_up = at::linear(x, gate_up_proj);
-  const int64_t n = config->intermediate;
-  return at::linear(at::silu(gate_up.narrow(1, 0, n)).mul_(gate_up.narrow(1, n, n)), down_proj);
+  return down_proj(ops::swiglu(gate_up_proj(x)));
 }
 
-at::Tensor Decoder::Layer::attention(const at::Tensor& x, const Pass& pass,
-                                     const Prepared& prepared) const {
+at::Tensor Decoder::Layer::attention(const at::Tensor& x, const Step& step, KvCache& cache,
+                                     const Observer& observer) const {
   const int64_t tokens = x.size(0), heads = config->heads, kv_heads = config->kv_heads;
-  const at::Tensor qkv =
-      at::linear(x, qkv_proj, qkv_bias).view({tokens, heads + 2 * kv_heads, config->head_dim});
-  // A pass's sequences share one method, so a layer has a whole context in all of them or in none.
-  const Angles& angles = has_whole_context(pass.sequences.front(), index)
-                             ? prepared.with_context
-                             : prepared.without_context;
-  const at::Tensor qk = Rotary::rotate(qkv.narrow(1, 0, heads + kv_heads), angles);
-  const at::Tensor q = qk.narrow(1, 0, heads);
-  const LayerKv fresh{qk.narrow(1, heads, kv_heads).contiguous(),
-                      qkv.narrow(1, heads + kv_heads, kv_heads).contiguous()};
-  if (pass.cache != nullptr) pass.cache->append(index, fresh, prepared.cache_rows);
+  const LayerKind& kind = cache.kinds()[cache.kind_of(index)];
+  const Step::Kind& now = step.kinds[cache.kind_of(index)];
+  const LayerKv& kv = cache.layer(index);
 
-  const at::Tensor out =
-      prepared.decoding ? attend_one_token(q, pass) : attend_prompt(q, fresh, pass);
-  if (pass.observer != nullptr && pass.observer->after_layer)
-    pass.observer->after_layer(index, fresh);
-  return at::linear(out.reshape({tokens, heads * config->head_dim}), o_proj);
-}
+  at::Tensor qkv = qkv_proj(x).view({tokens, heads + 2 * kv_heads, config->head_dim});
+  ops::rotate_and_store(qkv, {.cos = now.angles.cos,
+                              .sin = now.angles.sin,
+                              .row_of_token = now.cache_rows,
+                              .k = kv.k,
+                              .v = kv.v});
+  const at::Tensor q = qkv.narrow(1, 0, heads);
 
-// Prefill: sequence by sequence, contexts seen as far as the layer holds them, own tokens causally.
-at::Tensor Decoder::Layer::attend_prompt(const at::Tensor& q, const LayerKv& fresh,
-                                         const Pass& pass) const {
-  const bool observed = pass.observer != nullptr && pass.observer->context_share;
-  std::vector<at::Tensor> outs, shares;
-  int64_t begin = 0;
-  for (const Sequence& sequence : pass.sequences) {
-    const at::Tensor own_q = q.narrow(0, begin, sequence.tokens);
-    const LayerKv own{fresh.k.narrow(0, begin, sequence.tokens),
-                      fresh.v.narrow(0, begin, sequence.tokens)};
-    const std::vector<LayerKv> contexts = contexts_of(sequence, index);
-    std::vector<Partial> parts;
-    for (const LayerKv& kv : contexts) parts.push_back(attend(own_q, kv, Mask::none()));
-    const bool whole = has_whole_context(sequence, index);
-    parts.push_back(attend(own_q, own, whole ? Mask::causal() : Mask{sequence.lookahead}));
-    outs.push_back(merge(parts));
-    if (observed) shares.push_back(context_share(own_q, contexts, own, pass.observer->share_rule));
-    begin += sequence.tokens;
-  }
-  if (observed) pass.observer->context_share(index, at::cat(shares));
-  return outs.size() == 1 ? outs.front() : at::cat(outs);
-}
-
-// A decoding step: each sequence's one token sees all its segments.
-at::Tensor Decoder::Layer::attend_one_token(const at::Tensor& q, const Pass& pass) const {
-  Segments segments;
-  for (const Sequence& sequence : pass.sequences) {
-    std::vector<LayerKv>& seen = segments.emplace_back(contexts_of(sequence, index));
-    seen.push_back(pass.cache->own(index, sequence.slot, pass.cache->length(sequence.slot) + 1));
-  }
-  if (q.is_cpu()) return decode_attention(q, segments);
-  std::vector<at::Tensor> outs;
-  for (size_t i = 0; i < segments.size(); ++i) {
-    std::vector<Partial> parts;
-    for (const LayerKv& kv : segments[i]) {
-      parts.push_back(attend(q.narrow(0, static_cast<int64_t>(i), 1), kv, Mask::none()));
+  const at::Tensor out = ops::attention(q, kv, now.ranges);
+  if (observer.received_share) {
+    std::vector<int64_t> received;
+    for (const Part& part : step.parts) {
+      received.push_back(kind.received[static_cast<size_t>(part.slot)]);
     }
-    outs.push_back(merge(parts));
+    observer.received_share(index, step,
+                            ops::received_share(q, kv, now.ranges, received, observer.share_rule));
   }
-  return at::cat(outs);
+  if (observer.after_layer) observer.after_layer(index, kv);
+  return o_proj(out.view({tokens, heads * config->head_dim}));
 }
 
 Decoder::Decoder(const std::filesystem::path& folder, at::ScalarType dtype, at::Device device,
-                 OtherHead other_head)
+                 OtherHead other_head, int64_t pass_tokens)
     : config_(load_model_config(folder)),
+      pass_tokens_(pass_tokens),
       rotary_(config_, at::TensorOptions().dtype(dtype).device(device)) {
   if (!device.is_cpu()) {
     // A sum of products in bfloat16, or one that is split, depends on the number of rows.
@@ -191,7 +151,7 @@ Decoder::Decoder(const std::filesystem::path& folder, at::ScalarType dtype, at::
   norm_ = files.load("model.norm.weight", options);
   const bool own_head =
       !config_.tied_embeddings || (other_head == OtherHead::kUsed && files.has_other_head());
-  lm_head_ = own_head ? files.load("lm_head.weight", options) : embed_tokens_;
+  lm_head_ = ops::Linear(own_head ? files.load("lm_head.weight", options) : embed_tokens_);
   for (int64_t layer = 0; layer < config_.layers; ++layer) {
     layers_.emplace_back(files, config_, layer, options);
   }
@@ -214,38 +174,22 @@ at::Tensor Decoder::embed(std::span<const int64_t> ids) const {
   return embed_tokens_.index_select(0, index.to(embed_tokens_.device()));
 }
 
-at::Tensor Decoder::layers(at::Tensor x, LayerRange range, const Pass& pass) const {
-  std::vector<int64_t> with, without, tokens;
-  std::vector<int> slots;
-  for (const Sequence& sequence : pass.sequences) {
-    const int64_t seen = pass.cache == nullptr ? 0 : pass.cache->length(sequence.slot);
-    for (int64_t i = 0; i < sequence.tokens; ++i) {
-      with.push_back(sequence.start.with_context + seen + i);
-      without.push_back(sequence.start.without_context + seen + i);
-    }
-    tokens.push_back(sequence.tokens);
-    slots.push_back(sequence.slot);
-  }
-  const auto device = x.device();
-  Prepared prepared;
-  prepared.with_context = rotary_.angles(at::tensor(with, at::kLong).to(device));
-  prepared.without_context = with == without
-                                 ? prepared.with_context
-                                 : rotary_.angles(at::tensor(without, at::kLong).to(device));
-  if (pass.cache != nullptr) {
-    prepared.cache_rows = pass.cache->rows_for(slots, tokens);
-    prepared.decoding = pass.cache->length(slots.front()) > 0;
-  }
+Step Decoder::step(const KvCache& cache, std::vector<Part> parts, Step::Phase phase) const {
+  return make_step(cache, std::move(parts), phase, rotary_, options().device());
+}
+
+at::Tensor Decoder::layers(at::Tensor x, LayerRange range, const Step& step, KvCache& cache,
+                           const Observer& observer) const {
+  Residual residual(std::move(x));
   for (int64_t layer = range.from; layer < range.to; ++layer) {
-    if (!prepared.decoding) apply_edits(x, layer, pass.sequences);
-    x = layers_[static_cast<size_t>(layer)].forward(x, pass, prepared);
+    if (step.phase == Step::Phase::kPrefill) apply_edits(residual, layer, step);
+    layers_[static_cast<size_t>(layer)].forward(residual, step, cache, observer);
   }
-  if (pass.cache != nullptr) pass.cache->advance(slots, tokens);
-  return x;
+  return residual.x();
 }
 
 at::Tensor Decoder::logits(const at::Tensor& x) const {
-  return at::linear(rms_norm(x, norm_, config_.rms_norm_eps), lm_head_);
+  return lm_head_(ops::rms_norm(x, norm_, config_.rms_norm_eps));
 }
 
 }  // namespace kvcomm

@@ -35,39 +35,131 @@ at::Tensor embed_prompts(const Decoder& model, std::span<const Request> requests
   return x;
 }
 
-std::vector<Sequence> prefill_sequences(std::span<const Request> requests) {
-  std::vector<Sequence> sequences;
-  for (const Request& request : requests) {
-    sequences.push_back({.tokens = static_cast<int64_t>(request.prompt.size()),
-                         .slot = static_cast<int>(sequences.size()),
-                         .start = request.start,
-                         .past = request.past,
-                         .lookahead = request.lookahead,
-                         .edit = request.edit ? &*request.edit : nullptr});
-  }
-  return sequences;
-}
-
-// Packed sequences of which nothing is kept but what an observer takes.
-std::vector<Sequence> read_sequences(std::span<const std::vector<int64_t>> sequences) {
-  std::vector<Sequence> read;
-  for (const auto& ids : sequences) read.push_back({.tokens = std::ssize(ids)});
-  return read;
-}
-
 std::vector<int64_t> packed(std::span<const std::vector<int64_t>> sequences) {
   std::vector<int64_t> ids;
   for (const auto& sequence : sequences) ids.insert(ids.end(), sequence.begin(), sequence.end());
   return ids;
 }
 
-// The rows of x that hold each sequence's last token: [sequences, hidden].
-at::Tensor last_rows(const at::Tensor& x, std::span<const Sequence> sequences) {
-  std::vector<int64_t> rows;
-  int64_t end = 0;
-  for (const Sequence& sequence : sequences) rows.push_back((end += sequence.tokens) - 1);
+at::Tensor rows_of(const at::Tensor& x, const std::vector<int64_t>& rows) {
   return x.index_select(0, at::tensor(rows, at::kLong).to(x.device()));
 }
+
+// ---- prefill
+
+// What one slot reads.
+struct Reading {
+  int64_t tokens = 0;
+  const Edit* edit = nullptr;
+  bool in_one_pass = false;
+};
+
+// The slots' tokens dealt out in order to passes of at most so many, a slot's over several if need
+// be.
+std::vector<std::vector<Part>> passes_of(std::span<const Reading> readings, int64_t most) {
+  std::vector<std::vector<Part>> passes(1);
+  int64_t room = most;
+  const auto next_pass = [&] {
+    passes.emplace_back();
+    room = most;
+  };
+  for (size_t slot = 0; slot < readings.size(); ++slot) {
+    const Reading& reading = readings[slot];
+    if (reading.in_one_pass && reading.tokens > room && room < most) next_pass();
+    for (int64_t rest = reading.tokens; rest > 0;) {
+      if (room <= 0) next_pass();
+      const int64_t tokens = reading.in_one_pass ? rest : std::min(rest, room);
+      passes.back().push_back({static_cast<int>(slot), tokens, reading.edit});
+      rest -= tokens;
+      room -= tokens;
+    }
+  }
+  return passes;
+}
+
+// Runs packed x [tokens, hidden] through the cache's layers; returns the last token's row of each
+// slot [slots, hidden]. after_layer is called once a layer, when all of it is there.
+at::Tensor prefill(const Decoder& model, KvCache& cache, std::span<const Reading> readings,
+                   const at::Tensor& x, const Observer& observer = {}) {
+  const std::vector<std::vector<Part>> passes = passes_of(readings, model.pass_tokens());
+  std::vector<at::Tensor> last;
+  int64_t begin = 0;
+  for (const std::vector<Part>& parts : passes) {
+    Observer now = observer;
+    if (&parts != &passes.back()) now.after_layer = nullptr;
+    const Step step = model.step(cache, parts, Step::Phase::kPrefill);
+    const at::Tensor out =
+        model.layers(x.narrow(0, begin, step.tokens()), {0, cache.layers()}, step, cache, now);
+    std::vector<int64_t> ends;
+    int64_t end = 0;
+    for (const Part& part : parts) {
+      cache.advance(part.slot, part.tokens);
+      end += part.tokens;
+      if (cache.length(part.slot) == readings[static_cast<size_t>(part.slot)].tokens) {
+        ends.push_back(end - 1);
+      }
+    }
+    if (!ends.empty()) last.push_back(rows_of(out, ends));
+    begin += step.tokens();
+  }
+  return last.size() == 1 ? last.front() : at::cat(last);
+}
+
+std::vector<Reading> readings_of(std::span<const Request> requests) {
+  std::vector<Reading> readings;
+  for (const Request& request : requests) {
+    const bool ahead =
+        std::ranges::any_of(request.own, [](const OwnPlace& own) { return own.lookahead > 0; });
+    readings.push_back({.tokens = static_cast<int64_t>(request.prompt.size()),
+                        .edit = request.edit ? &*request.edit : nullptr,
+                        .in_one_pass = ahead || request.edit.has_value()});
+  }
+  return readings;
+}
+
+std::vector<Reading> readings_of(std::span<const std::vector<int64_t>> sequences) {
+  std::vector<Reading> readings;
+  for (const auto& ids : sequences) readings.push_back({.tokens = std::ssize(ids)});
+  return readings;
+}
+
+// The requests as they are read: heads as what was received, in front of the rest.
+std::vector<Request> behind_heads(const Decoder& model, std::span<const Request> requests,
+                                  PrefixCache* prefixes) {
+  std::vector<Request> behind(requests.begin(), requests.end());
+  if (prefixes == nullptr) return behind;
+  for (Request& request : behind) {
+    if (request.head == 0) continue;
+    std::vector<int64_t>& ids = request.prompt.ids;
+    request.past = {
+        {prefixes->read(model, std::span(ids).first(static_cast<size_t>(request.head)))}};
+    request.own.assign(static_cast<size_t>(model.config().layers), {.start = request.head});
+    ids.erase(ids.begin(), ids.begin() + request.head);
+  }
+  return behind;
+}
+
+// A cache that holds these prompts, and room for as many tokens more.
+KvCache cache_for(const Decoder& model, std::span<const Request> requests,
+                  std::span<const int64_t> more) {
+  std::vector<SlotPlan> slots;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    slots.push_back({.capacity = static_cast<int64_t>(requests[i].prompt.size()) + more[i],
+                     .past = requests[i].past,
+                     .own = requests[i].own});
+  }
+  return {model.config(), model.config().layers, slots, model.options()};
+}
+
+// A cache of the first `layers` layers that these sequences fill.
+KvCache cache_for(const Decoder& model, int64_t layers,
+                  std::span<const std::vector<int64_t>> sequences) {
+  std::vector<SlotPlan> slots;
+  for (const auto& ids : sequences) slots.push_back({.capacity = std::ssize(ids)});
+  return {model.config(), layers, slots, model.options()};
+}
+
+// ---- samplers
 
 void require_finite(const at::Tensor& values) {
   if (values.isfinite().all().item<bool>()) return;
@@ -84,52 +176,6 @@ std::vector<int64_t> best_ids(const at::Tensor& logits) {
   return {ids.const_data_ptr<int64_t>(), ids.const_data_ptr<int64_t>() + ids.numel()};
 }
 
-// Runs a batch's passes: a prefill, then steps with one token for each sequence that goes on.
-class Passes {
- public:
-  // max_new: the most tokens that each request's answer may have.
-  Passes(const Decoder& model, std::span<const Request> requests, std::span<const int64_t> max_new)
-      : model_(model), all_{0, model.config().layers} {
-    require_prompts(requests);
-    std::vector<int64_t> capacity;
-    for (size_t i = 0; i < requests.size(); ++i) {
-      if (max_new[i] <= 0) fail(Exit::kInternal, "A request for {} new tokens.", max_new[i]);
-      capacity.push_back(static_cast<int64_t>(requests[i].prompt.size()) + max_new[i]);
-    }
-    cache_.emplace(model.config(), capacity, model.options());
-    pass_ = {.sequences = prefill_sequences(requests), .cache = &*cache_};
-  }
-
-  // The logits after each prompt: [sequences, vocab] float32, as are step()'s.
-  at::Tensor prefill(std::span<const Request> requests) {
-    const at::Tensor x = model_.layers(embed_prompts(model_, requests), all_, pass_);
-    const at::Tensor logits = model_.logits(last_rows(x, pass_.sequences));
-    for (Sequence& sequence : pass_.sequences) sequence.tokens = 1;
-    return logits.to(at::kFloat);
-  }
-
-  // x [active sequences, hidden]: the embedding of each one's new token.
-  at::Tensor step(const at::Tensor& x) {
-    return model_.logits(model_.layers(x, all_, pass_)).to(at::kFloat);
-  }
-
-  // The active sequences; their slots are the requests' places. keep: one for each of them.
-  const std::vector<Sequence>& active() const { return pass_.sequences; }
-  void keep_active(const std::vector<bool>& keep) {
-    std::vector<Sequence> going_on;
-    for (size_t i = 0; i < keep.size(); ++i) {
-      if (keep[i]) going_on.push_back(pass_.sequences[i]);
-    }
-    pass_.sequences = std::move(going_on);
-  }
-
- private:
-  const Decoder& model_;
-  LayerRange all_;
-  std::optional<KvCache> cache_;
-  Pass pass_;
-};
-
 // Changes a row's logits for every id that came before, each once.
 void penalise(at::Tensor row, const Request& request, const Answer& answer) {
   const double penalty = request.decoding.repetition_penalty;
@@ -143,43 +189,47 @@ void penalise(at::Tensor row, const Request& request, const Answer& answer) {
   row.index_copy_(0, seen, at::where(logits.lt(0), logits * penalty, logits / penalty));
 }
 
-// Appends a new id to each active answer; says who goes on.
-std::vector<bool> take_ids(at::Tensor logits, const Passes& passes,
-                           std::span<const Request> requests, std::vector<Answer>& answers) {
-  const std::vector<Sequence>& active = passes.active();
-  for (size_t i = 0; i < active.size(); ++i) {
-    const auto slot = static_cast<size_t>(active[i].slot);
-    penalise(logits[static_cast<int64_t>(i)], requests[slot], answers[slot]);
-  }
-  const std::vector<int64_t> ids = best_ids(logits);
-  std::vector<bool> going_on;
-  for (size_t i = 0; i < active.size(); ++i) {
-    const auto slot = static_cast<size_t>(active[i].slot);
-    const Decoding& decoding = requests[slot].decoding;
-    answers[slot].ids.push_back(ids[i]);
-    const bool ended = std::ranges::find(decoding.eos, ids[i]) != decoding.eos.end();
-    const bool full = std::ssize(answers[slot].ids) >= decoding.max_new_tokens;
-    going_on.push_back(!ended && !full);
-  }
-  return going_on;
-}
+// What a sampler made of a step's logits.
+struct Taken {
+  std::vector<bool> going_on;  // one for each active sequence
+  at::Tensor next;             // [those that go on, hidden]: what they read next
+};
 
-// tokens: how many each answer generated.
-template <typename AnyAnswer>
-void share_out_seconds(std::vector<AnyAnswer>& answers, std::span<const Request> requests,
-                       const std::vector<int64_t>& tokens, Seconds prefill_s, Seconds decode_s) {
-  double prompt_tokens = 0, output_tokens = 0;
-  for (size_t i = 0; i < answers.size(); ++i) {
-    prompt_tokens += static_cast<double>(requests[i].prompt.size());
-    output_tokens += static_cast<double>(tokens[i]);
+// Greedy decoding: each step appends an id to each active answer.
+class Greedy {
+ public:
+  Greedy(const Decoder& model, std::span<const Request> requests)
+      : model_(model), requests_(requests), answers_(requests.size()) {}
+
+  Taken take(at::Tensor logits, std::span<const Part> active) {
+    for (size_t i = 0; i < active.size(); ++i) {
+      const auto slot = static_cast<size_t>(active[i].slot);
+      penalise(logits[static_cast<int64_t>(i)], requests_[slot], answers_[slot]);
+    }
+    const std::vector<int64_t> ids = best_ids(logits);
+    Taken taken;
+    std::vector<int64_t> next;
+    for (size_t i = 0; i < active.size(); ++i) {
+      const auto slot = static_cast<size_t>(active[i].slot);
+      const Decoding& decoding = requests_[slot].decoding;
+      answers_[slot].ids.push_back(ids[i]);
+      const bool ended = std::ranges::find(decoding.eos, ids[i]) != decoding.eos.end();
+      const bool full = std::ssize(answers_[slot].ids) >= decoding.max_new_tokens;
+      taken.going_on.push_back(!ended && !full);
+      if (taken.going_on.back()) next.push_back(ids[i]);
+    }
+    if (!next.empty()) taken.next = model_.embed(next);
+    return taken;
   }
-  for (size_t i = 0; i < answers.size(); ++i) {
-    answers[i].prefill_s =
-        prefill_s * static_cast<double>(requests[i].prompt.size()) / prompt_tokens;
-    answers[i].decode_s =
-        output_tokens == 0 ? 0 : decode_s * static_cast<double>(tokens[i]) / output_tokens;
-  }
-}
+
+  int64_t steps(size_t slot) const { return std::ssize(answers_[slot].ids); }
+  const std::vector<Answer>& answers() const { return answers_; }
+
+ private:
+  const Decoder& model_;
+  std::span<const Request> requests_;
+  std::vector<Answer> answers_;
+};
 
 // CIPHER's step for each row of logits: the emitted vector [rows, hidden], in the table's type.
 at::Tensor mean_embedding(const Decoder& model, const at::Tensor& logits, double temperature) {
@@ -189,134 +239,199 @@ at::Tensor mean_embedding(const Decoder& model, const at::Tensor& logits, double
   return at::matmul(weights.to(model.embeddings().scalar_type()), model.embeddings());
 }
 
-}  // namespace
+class Vectors {
+ public:
+  // lengths: of the table's embeddings, [vocab].
+  Vectors(const Decoder& model, size_t requests, const VectorDecoding& decoding,
+          const at::Tensor& lengths)
+      : model_(model), decoding_(decoding), lengths_(lengths), emitted_(requests) {}
 
-std::vector<Answer> generate(const Decoder& model, std::span<const Request> requests) {
-  if (requests.empty()) return {};
-  std::vector<Answer> answers(requests.size());
-  const DeviceWatch prefill_watch(model.options().device());
-  std::vector<int64_t> max_new;
-  for (const Request& request : requests) max_new.push_back(request.decoding.max_new_tokens);
-  Passes passes(model, requests, max_new);
-  passes.keep_active(take_ids(passes.prefill(requests), passes, requests, answers));
-  const Seconds prefill_s = prefill_watch.elapsed_s();
-
-  const DeviceWatch decode_watch(model.options().device());
-  while (!passes.active().empty()) {
-    std::vector<int64_t> last;
-    for (const Sequence& s : passes.active()) {
-      last.push_back(answers[static_cast<size_t>(s.slot)].ids.back());
-    }
-    passes.keep_active(take_ids(passes.step(model.embed(last)), passes, requests, answers));
-  }
-  std::vector<int64_t> tokens;
-  for (const Answer& answer : answers) tokens.push_back(std::ssize(answer.ids));
-  share_out_seconds(answers, requests, tokens, prefill_s, decode_watch.elapsed_s());
-  return answers;
-}
-
-namespace {
-
-// lengths: of the table's embeddings, [vocab].
-std::vector<VectorAnswer> emit_together(const Decoder& model, std::span<const Request> requests,
-                                        const VectorDecoding& decoding, const at::Tensor& lengths) {
-  const DeviceWatch prefill_watch(model.options().device());
-  Passes passes(model, requests, std::vector<int64_t>(requests.size(), decoding.max_steps));
-  std::vector<std::vector<at::Tensor>> emitted(requests.size());
-  // Takes a step's vectors; returns those of the sequences that go on.
-  const auto take = [&](const at::Tensor& logits) {
-    const at::Tensor vectors = mean_embedding(model, logits, decoding.temperature);
-    const at::Tensor alike = at::matmul(vectors, model.embeddings().t()).to(at::kFloat) / lengths;
-    const std::vector<int64_t> nearest = best_ids(alike);  // a vector's own length changes nothing
-    std::vector<bool> going_on;
+  Taken take(const at::Tensor& logits, std::span<const Part> active) {
+    const at::Tensor vectors = mean_embedding(model_, logits, decoding_.temperature);
+    // A vector's own length changes nothing in what is nearest.
+    const std::vector<int64_t> nearest =
+        best_ids(at::matmul(vectors, model_.embeddings().t()).to(at::kFloat) / lengths_);
+    Taken taken;
     std::vector<int64_t> rows;
     for (size_t i = 0; i < nearest.size(); ++i) {
-      auto& own = emitted[static_cast<size_t>(passes.active()[i].slot)];
+      auto& own = emitted_[static_cast<size_t>(active[i].slot)];
       const auto row = static_cast<int64_t>(i);
-      if (nearest[i] != decoding.eos) own.push_back(vectors[row]);
-      going_on.push_back(nearest[i] != decoding.eos && std::ssize(own) < decoding.max_steps);
-      if (going_on.back()) rows.push_back(row);
+      const bool ended = nearest[i] == decoding_.eos;
+      if (!ended) own.push_back(vectors[row]);
+      taken.going_on.push_back(!ended && std::ssize(own) < decoding_.max_steps);
+      if (taken.going_on.back()) rows.push_back(row);
     }
-    passes.keep_active(going_on);
-    return vectors.index_select(0, at::tensor(rows, at::kLong).to(vectors.device()));
+    if (!rows.empty()) taken.next = rows_of(vectors, rows);
+    return taken;
+  }
+
+  int64_t steps(size_t slot) const { return std::ssize(emitted_[slot]); }
+  std::vector<VectorAnswer> answers() const {
+    std::vector<VectorAnswer> answers;
+    for (const auto& vectors : emitted_) {
+      answers.push_back({.vectors = vectors.empty()
+                                        ? at::empty({0, model_.config().hidden}, model_.options())
+                                        : at::stack(vectors)});
+    }
+    return answers;
+  }
+
+ private:
+  const Decoder& model_;
+  VectorDecoding decoding_;
+  at::Tensor lengths_;
+  std::vector<std::vector<at::Tensor>> emitted_;  // [requests][steps] of [hidden]
+};
+
+// ---- decoding
+
+struct Times {
+  Seconds prefill_s = 0, decode_s = 0;
+};
+
+// Runs requests to their ends: a prefill, then steps with one token for each sequence that goes on.
+// max_new: the most steps of each.
+template <typename Sampler>
+Times run(const Decoder& model, std::span<const Request> requests, std::span<const int64_t> max_new,
+          Sampler& sampler, PrefixCache* prefixes) {
+  require_prompts(requests);
+  for (const int64_t steps : max_new) {
+    if (steps <= 0) fail(Exit::kInternal, "A request for {} new tokens.", steps);
+  }
+  const DeviceWatch prefill_watch(model.options().device());
+  const std::vector<Request> read = behind_heads(model, requests, prefixes);
+  KvCache cache = cache_for(model, read, max_new);
+  std::vector<Part> active;
+  for (size_t i = 0; i < requests.size(); ++i) active.push_back({static_cast<int>(i), 1});
+  at::Tensor next;
+  const auto sample = [&](const at::Tensor& x) {  // [active, hidden], out of the last layer
+    Taken taken = sampler.take(model.logits(x).to(at::kFloat), active);
+    std::vector<Part> going_on;
+    for (size_t i = 0; i < active.size(); ++i) {
+      if (taken.going_on[i]) going_on.push_back(active[i]);
+    }
+    active = std::move(going_on);
+    next = taken.next;
   };
-  at::Tensor next = take(passes.prefill(requests));
+  sample(prefill(model, cache, readings_of(read), embed_prompts(model, read)));
   const Seconds prefill_s = prefill_watch.elapsed_s();
 
   const DeviceWatch decode_watch(model.options().device());
-  while (!passes.active().empty()) next = take(passes.step(next));
-  std::vector<VectorAnswer> answers;
-  std::vector<int64_t> steps;
-  for (const auto& vectors : emitted) {
-    steps.push_back(std::ssize(vectors));
-    answers.push_back({.vectors = vectors.empty() ? next.new_empty({0, model.config().hidden})
-                                                  : at::stack(vectors)});
+  while (!active.empty()) {
+    const Step step = model.step(cache, active, Step::Phase::kDecode);
+    const at::Tensor x = model.layers(next, {0, cache.layers()}, step, cache);
+    for (const Part& part : active) cache.advance(part.slot, 1);
+    sample(x);
   }
-  share_out_seconds(answers, requests, steps, prefill_s, decode_watch.elapsed_s());
-  return answers;
+  return {prefill_s, decode_watch.elapsed_s()};
+}
+
+// By tokens of the prompts, and by steps.
+template <typename Sampler, typename AnyAnswer>
+void share_out_seconds(std::vector<AnyAnswer>& answers, std::span<const Request> requests,
+                       const Sampler& sampler, const Times& times) {
+  double prompt_tokens = 0, steps = 0;
+  for (size_t i = 0; i < answers.size(); ++i) {
+    prompt_tokens += static_cast<double>(requests[i].prompt.size());
+    steps += static_cast<double>(sampler.steps(i));
+  }
+  for (size_t i = 0; i < answers.size(); ++i) {
+    const double share = steps == 0 ? 0 : static_cast<double>(sampler.steps(i)) / steps;
+    answers[i].prefill_s =
+        times.prefill_s * static_cast<double>(requests[i].prompt.size()) / prompt_tokens;
+    answers[i].decode_s = times.decode_s * share;
+  }
 }
 
 }  // namespace
 
+std::vector<Answer> generate(const Decoder& model, std::span<const Request> requests,
+                             PrefixCache* prefixes) {
+  if (requests.empty()) return {};
+  std::vector<int64_t> max_new;
+  for (const Request& request : requests) max_new.push_back(request.decoding.max_new_tokens);
+  Greedy greedy(model, requests);
+  const Times times = run(model, requests, max_new, greedy, prefixes);
+  std::vector<Answer> answers = greedy.answers();
+  share_out_seconds(answers, requests, greedy, times);
+  return answers;
+}
+
 std::vector<VectorAnswer> generate_vectors(const Decoder& model, std::span<const Request> requests,
-                                           const VectorDecoding& decoding) {
+                                           const VectorDecoding& decoding, PrefixCache* prefixes) {
   // No step rounds to a token, so the last bits of a product grow from step to step, and they
   // depend on how many rows it had: in float32, where answers must not depend on the batch, each
   // sequence runs alone.
-  const size_t together = model.options().dtype() == at::kFloat ? 1 : requests.size();
+  const bool exact = model.options().dtype() == at::kFloat;
+  const size_t together = exact ? 1 : requests.size();
+  if (exact) prefixes = nullptr;  // they change last bits too
   const at::Tensor lengths =
       at::linalg_vector_norm(model.embeddings(), 2, 1, /*keepdim=*/false, at::kFloat)
           .clamp_min_(1e-12);
   std::vector<VectorAnswer> answers;
   for (size_t begin = 0; begin < requests.size(); begin += together) {
-    auto some = emit_together(model, requests.subspan(begin, together), decoding, lengths);
-    std::ranges::move(some, std::back_inserter(answers));
+    const std::span some = requests.subspan(begin, together);
+    Vectors vectors(model, some.size(), decoding, lengths);
+    const Times times =
+        run(model, some, std::vector<int64_t>(some.size(), decoding.max_steps), vectors, prefixes);
+    std::vector<VectorAnswer> emitted = vectors.answers();
+    share_out_seconds(emitted, some, vectors, times);
+    std::ranges::move(emitted, std::back_inserter(answers));
   }
   return answers;
 }
 
 at::Tensor last_hidden(const Decoder& model, std::span<const std::vector<int64_t>> sequences,
                        int64_t layer) {
-  const Pass pass{.sequences = read_sequences(sequences)};
-  const at::Tensor x = model.layers(model.embed(packed(sequences)), {0, layer}, pass);
-  return last_rows(x, pass.sequences);
+  const at::Tensor x = model.embed(packed(sequences));
+  if (layer == 0) {
+    std::vector<int64_t> ends;
+    for (const auto& ids : sequences) {
+      ends.push_back((ends.empty() ? -1 : ends.back()) + std::ssize(ids));
+    }
+    return rows_of(x, ends);
+  }
+  KvCache cache = cache_for(model, layer, sequences);
+  return prefill(model, cache, readings_of(sequences), x);
 }
 
 std::shared_ptr<const Context> read_context(const Decoder& model,
                                             std::span<const std::vector<int64_t>> sequences,
-                                            const Observer& observer) {
-  auto context = std::make_shared<Context>();
-  context->layers.resize(static_cast<size_t>(model.config().layers));
-  for (const auto& sequence : sequences) context->rows.push_back(std::ssize(sequence));
-  const Observer keep{.after_layer = [&](int64_t layer, const LayerKv& kv) {
-    context->layers[static_cast<size_t>(layer)] = kv;
-    if (observer.after_layer) observer.after_layer(layer, kv);
-  }};
-  const Pass pass{.sequences = read_sequences(sequences), .observer = &keep};
-  model.layers(model.embed(packed(sequences)), {0, model.config().layers}, pass);
-  return context;
+                                            const Observer& observer, const Heads& heads) {
+  std::vector<Request> requests;
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    requests.push_back(
+        {.prompt = {sequences[i]}, .head = heads.lengths.empty() ? 0 : heads.lengths[i]});
+  }
+  requests = behind_heads(model, requests, heads.prefixes);
+  KvCache cache = cache_for(model, requests, std::vector<int64_t>(requests.size(), 0));
+  prefill(model, cache, readings_of(requests), embed_prompts(model, requests), observer);
+  return std::make_shared<const Context>(cache.context());
 }
 
 std::vector<std::vector<double>> context_importance(const Decoder& model,
                                                     std::span<const Request> requests,
-                                                    const ShareRule& rule) {
+                                                    const ops::ShareRule& rule) {
   require_prompts(requests);
-  std::vector<std::vector<double>> importance(requests.size());
-  Pass pass{.sequences = prefill_sequences(requests)};
+  KvCache cache = cache_for(model, requests, std::vector<int64_t>(requests.size(), 0));
+  std::vector<std::vector<double>> importance(
+      requests.size(), std::vector<double>(static_cast<size_t>(cache.layers()), 0.0));
   const Observer observer{
-      .context_share =
-          [&](int64_t, const at::Tensor& share) {
+      .received_share =
+          [&](int64_t layer, const Step& step, const at::Tensor& share) {
             int64_t begin = 0;
-            for (size_t i = 0; i < pass.sequences.size(); ++i) {
-              const int64_t tokens = pass.sequences[i].tokens;
-              importance[i].push_back(
-                  share.narrow(0, begin, tokens).to(at::kDouble).mean().item<double>());
-              begin += tokens;
+            for (const Part& part : step.parts) {
+              const auto slot = static_cast<size_t>(part.slot);
+              const double mean =
+                  share.narrow(0, begin, part.tokens).to(at::kDouble).mean().item<double>();
+              importance[slot][static_cast<size_t>(layer)] +=
+                  mean * static_cast<double>(part.tokens) /
+                  static_cast<double>(requests[slot].prompt.size());
+              begin += part.tokens;
             }
           },
       .share_rule = rule};
-  pass.observer = &observer;
-  model.layers(embed_prompts(model, requests), {0, model.config().layers}, pass);
+  prefill(model, cache, readings_of(requests), embed_prompts(model, requests), observer);
   return importance;
 }
 

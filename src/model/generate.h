@@ -1,5 +1,5 @@
-// Requests and their answers: a packed prefill, then greedy decoding until each has ended. Beside
-// it, CIPHER's decoding into vectors, and what senders read.
+// Requests and their answers: a packed prefill in passes of bounded size, then greedy decoding
+// until each has ended. Beside it, CIPHER's decoding into vectors, and what senders read.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "model/decoder.h"
+#include "model/prefix_cache.h"
 
 namespace kvcomm {
 
@@ -34,11 +35,13 @@ struct Decoding {
 // All that decides one answer.
 struct Request {
   Prompt prompt;
-  std::vector<Past> past;  // one a sender; empty: nothing was received
-  OwnStart start;
-  int64_t lookahead = 0;  // Sequence's
+  std::vector<Past> past;     // one a sender; empty: nothing was received
+  std::vector<OwnPlace> own;  // one a layer; empty: own tokens begin at position 0
   std::optional<Edit> edit;
   Decoding decoding;
+  // Of a prompt without past: so many of its first ids begin other prompts too, and may be taken
+  // out of a PrefixCache. At least one id comes behind them.
+  int64_t head = 0;
 };
 
 struct Answer {
@@ -47,9 +50,10 @@ struct Answer {
   Seconds decode_s = 0;      // its share of the batch's decoding, by generated tokens
 };
 
-// Answers all requests as one batch. Greedy: of equal logits the lowest id wins. Layers that one
-// request's past covers must be those that all cover (one method asks for a whole batch).
-std::vector<Answer> generate(const Decoder& model, std::span<const Request> requests);
+// Answers all requests as one batch. Greedy: of equal logits the lowest id wins. prefixes: where
+// heads are taken from; nullptr: every prompt is read whole.
+std::vector<Answer> generate(const Decoder& model, std::span<const Request> requests,
+                             PrefixCache* prefixes = nullptr);
 
 // How CIPHER decodes (method.md; Pham et al. 2024): each step emits the mean of the embedding
 // table, weighted by softmax(logits / temperature), and reads it as its next input.
@@ -66,12 +70,19 @@ struct VectorAnswer {
 
 // As generate(); the requests' own Decoding is not read.
 std::vector<VectorAnswer> generate_vectors(const Decoder& model, std::span<const Request> requests,
-                                           const VectorDecoding& decoding);
+                                           const VectorDecoding& decoding,
+                                           PrefixCache* prefixes = nullptr);
+
+// How many first ids of each sequence may be taken out of `prefixes`; see Request::head.
+struct Heads {
+  PrefixCache* prefixes = nullptr;
+  std::vector<int64_t> lengths;
+};
 
 // Reads packed sequences of token ids and keeps their keys and values of every layer.
 std::shared_ptr<const Context> read_context(const Decoder& model,
                                             std::span<const std::vector<int64_t>> sequences,
-                                            const Observer& observer = {});
+                                            const Observer& observer = {}, const Heads& heads = {});
 
 // What AC sends: the activations of each sequence's last token at the input of a layer, computed by
 // the layers below it alone. [sequences, hidden]
@@ -83,6 +94,6 @@ at::Tensor last_hidden(const Decoder& model, std::span<const std::vector<int64_t
 // [requests][layers]
 std::vector<std::vector<double>> context_importance(const Decoder& model,
                                                     std::span<const Request> requests,
-                                                    const ShareRule& rule = {});
+                                                    const ops::ShareRule& rule = {});
 
 }  // namespace kvcomm

@@ -2,55 +2,78 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 
 namespace kvcomm {
 
-KvCache::KvCache(const ModelConfig& config, std::span<const int64_t> capacity,
+namespace {
+
+LayerKind kind_of_layer(int64_t layer, std::span<const SlotPlan> slots) {
+  LayerKind kind;
+  int64_t row = 0;
+  for (const SlotPlan& slot : slots) {
+    int64_t received = 0;
+    for (const Past& past : slot.past) received += past.rows(layer);
+    kind.begins.push_back(row);
+    kind.received.push_back(received);
+    kind.own.push_back(slot.own.empty() ? OwnPlace{} : slot.own[static_cast<size_t>(layer)]);
+    row += received + slot.capacity;
+  }
+  return kind;
+}
+
+}  // namespace
+
+KvCache::KvCache(const ModelConfig& config, int64_t layers, std::span<const SlotPlan> slots,
                  at::TensorOptions options)
-    : capacity_(capacity.begin(), capacity.end()), lengths_(capacity.size(), 0) {
-  int64_t rows = 0;
-  for (const int64_t tokens : capacity_) {
-    begins_.push_back(rows);
-    rows += tokens;
-  }
-  for (int64_t layer = 0; layer < config.layers; ++layer) {
-    layers_.push_back({at::empty({rows, config.kv_heads, config.head_dim}, options),
-                       at::empty({rows, config.kv_heads, config.head_dim}, options)});
+    : lengths_(slots.size(), 0) {
+  for (const SlotPlan& slot : slots) capacity_.push_back(slot.capacity);
+  for (int64_t layer = 0; layer < layers; ++layer) {
+    const LayerKind kind = kind_of_layer(layer, slots);
+    const auto known = std::ranges::find(kinds_, kind);
+    kind_of_.push_back(static_cast<size_t>(known - kinds_.begin()));
+    if (known == kinds_.end()) kinds_.push_back(kind);
+    const int64_t rows =
+        slots.empty() ? 0 : kind.begins.back() + kind.received.back() + capacity_.back();
+    const auto empty = [&] { return at::empty({rows, config.kv_heads, config.head_dim}, options); };
+    layers_.push_back({empty(), empty()});
+    copy_received(layer, slots);
   }
 }
 
-at::Tensor KvCache::rows_for(std::span<const int> sequences,
-                             std::span<const int64_t> tokens) const {
-  std::vector<int64_t> rows;
-  for (size_t i = 0; i < sequences.size(); ++i) {
-    const auto s = static_cast<size_t>(sequences[i]);
-    if (lengths_[s] + tokens[i] > capacity_[s]) {
-      fail(Exit::kInternal,
-           "Sequence {} of the cache has room for {} tokens, {} are there and {} come.", s,
-           capacity_[s], lengths_[s], tokens[i]);
+void KvCache::copy_received(int64_t layer, std::span<const SlotPlan> slots) {
+  const LayerKv& all = this->layer(layer);
+  for (size_t slot = 0; slot < slots.size(); ++slot) {
+    int64_t row = kinds_[kind_of(layer)].begins[slot];
+    for (const Past& past : slots[slot].past) {
+      const LayerKv received = past.layer(layer);
+      if (!received.present()) continue;
+      const int64_t rows = received.k.size(0);
+      all.k.narrow(0, row, rows).copy_(received.k);
+      all.v.narrow(0, row, rows).copy_(received.v);
+      row += rows;
     }
-    for (int64_t t = 0; t < tokens[i]; ++t) rows.push_back(begins_[s] + lengths_[s] + t);
-  }
-  return at::tensor(rows, at::kLong).to(layers_.front().k.device());
-}
-
-void KvCache::append(int64_t layer, const LayerKv& kv, const at::Tensor& row_of_token) {
-  const LayerKv& own = layers_[static_cast<size_t>(layer)];
-  own.k.index_copy_(0, row_of_token, kv.k);
-  own.v.index_copy_(0, row_of_token, kv.v);
-}
-
-void KvCache::advance(std::span<const int> sequences, std::span<const int64_t> tokens) {
-  for (size_t i = 0; i < sequences.size(); ++i) {
-    lengths_[static_cast<size_t>(sequences[i])] += tokens[i];
   }
 }
 
-LayerKv KvCache::own(int64_t layer, int sequence, int64_t length) const {
-  const int64_t begin = begins_[static_cast<size_t>(sequence)];
-  const LayerKv& whole = layers_[static_cast<size_t>(layer)];
-  return {whole.k.narrow(0, begin, length), whole.v.narrow(0, begin, length)};
+Context KvCache::context() const {
+  Context context;
+  for (int64_t layer = 0; layer < layers(); ++layer) {
+    const LayerKind& kind = kinds_[kind_of(layer)];
+    std::vector<int64_t> rows;
+    for (size_t slot = 0; slot < lengths_.size(); ++slot) {
+      if (lengths_[slot] != capacity_[slot]) {
+        fail(Exit::kInternal, "Slot {} holds {} of its {} tokens, so it has not been read.", slot,
+             lengths_[slot], capacity_[slot]);
+      }
+      rows.push_back(kind.received[slot] + lengths_[slot]);
+    }
+    if (layer == 0) context.tokens = rows;
+    context.layers.push_back({this->layer(layer), offsets_of(rows)});
+  }
+  return context;
 }
 
 }  // namespace kvcomm

@@ -1,5 +1,6 @@
-// A batch's own keys and values: as many tokens in every layer, each sequence in a span of fixed
-// capacity.
+// The keys and values that a batch attends to. A sequence has a slot of fixed capacity in every
+// layer, with one range of rows: [received | own]. How many were received differs by layer, so that
+// layers come in kinds; position is never a row's index.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -13,31 +14,59 @@
 
 namespace kvcomm {
 
+// How a sequence's own tokens stand in a layer.
+struct OwnPlace {
+  int64_t start = 0;  // the position of own token 0
+  // At prefill own token i sees own tokens 0 .. i + lookahead, as far as there are.
+  int64_t lookahead = 0;
+
+  bool operator==(const OwnPlace&) const = default;
+};
+
+// What a slot is for.
+struct SlotPlan {
+  int64_t capacity = 0;                // the most own tokens that it will ever hold
+  std::span<const Past> past = {};     // what was received, in order
+  std::span<const OwnPlace> own = {};  // one a layer; empty: position 0, no lookahead
+};
+
+// What layers of one kind have in common, for each slot.
+struct LayerKind {
+  std::vector<int64_t> begins;    // the first row of its range
+  std::vector<int64_t> received;  // rows in front of its own
+  std::vector<OwnPlace> own;
+
+  bool operator==(const LayerKind&) const = default;
+};
+
 class KvCache {
  public:
-  // capacity: the most tokens that each sequence will ever hold.
-  KvCache(const ModelConfig& config, std::span<const int64_t> capacity, at::TensorOptions options);
+  // For the model's first `layers` layers. Copies what was received into place.
+  KvCache(const ModelConfig& config, int64_t layers, std::span<const SlotPlan> slots,
+          at::TensorOptions options);
 
-  int64_t length(int sequence) const { return lengths_[static_cast<size_t>(sequence)]; }
+  int64_t layers() const { return static_cast<int64_t>(layers_.size()); }
+  const std::vector<LayerKind>& kinds() const { return kinds_; }
+  size_t kind_of(int64_t layer) const { return kind_of_[static_cast<size_t>(layer)]; }
 
-  // Stores a pass's keys and values [tokens, kv_heads, head_dim] of one layer behind the sequences'
-  // tokens: sequences[i] brings tokens[i] of them. advance() makes them count, after the last
-  // layer.
-  void append(int64_t layer, const LayerKv& kv, const at::Tensor& row_of_token);
-  void advance(std::span<const int> sequences, std::span<const int64_t> tokens);
+  // A slot's own tokens so far; advance() makes those of a pass count, after its last layer.
+  int64_t length(int slot) const { return lengths_[static_cast<size_t>(slot)]; }
+  int64_t capacity(int slot) const { return capacity_[static_cast<size_t>(slot)]; }
+  void advance(int slot, int64_t tokens) { lengths_[static_cast<size_t>(slot)] += tokens; }
 
-  // Where the pass's tokens go: [tokens] int64 rows of the layers' tensors, the same in every
-  // layer.
-  at::Tensor rows_for(std::span<const int> sequences, std::span<const int64_t> tokens) const;
+  // Keys and values of all slots in one layer, written row by row: [rows, kv_heads, head_dim].
+  const LayerKv& layer(int64_t index) const { return layers_[static_cast<size_t>(index)]; }
 
-  // The first `length` tokens of one sequence: [length, kv_heads, head_dim] each.
-  LayerKv own(int64_t layer, int sequence, int64_t length) const;
+  // Everything that full slots hold, as what was read: no copy.
+  Context context() const;
 
  private:
-  std::vector<int64_t> begins_;
-  std::vector<int64_t> capacity_;
-  std::vector<int64_t> lengths_;
-  std::vector<LayerKv> layers_;  // [sum of capacity, kv_heads, head_dim]
+  void copy_received(int64_t layer, std::span<const SlotPlan> slots);
+
+  std::vector<int64_t> capacity_, lengths_;
+  std::vector<LayerKind> kinds_;
+  std::vector<size_t> kind_of_;
+  std::vector<LayerKv> layers_;
 };
 
 }  // namespace kvcomm

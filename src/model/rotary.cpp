@@ -37,15 +37,7 @@ Rotary::Rotary(const ModelConfig& config, at::TensorOptions options)
 
 Angles Rotary::angles(const at::Tensor& positions) const {
   const at::Tensor angle = positions.to(at::kFloat).unsqueeze(1) * frequencies_;
-  return {angle.cos().to(dtype_).unsqueeze(1), angle.sin().to(dtype_).unsqueeze(1)};
-}
-
-at::Tensor Rotary::rotate(const at::Tensor& x, const Angles& angles) {
-  const int64_t half = x.size(-1) / 2;
-  const at::Tensor first = x.narrow(-1, 0, half);
-  const at::Tensor second = x.narrow(-1, half, half);
-  return at::cat(
-      {first * angles.cos - second * angles.sin, second * angles.cos + first * angles.sin}, -1);
+  return {angle.cos().to(dtype_), angle.sin().to(dtype_)};
 }
 
 }  // namespace kvcomm

@@ -1,4 +1,4 @@
-// Rotary positions in Hugging Face's half-split convention, plain or with Llama 3's scaling.
+// The angles of rotary positions, plain or with Llama 3's scaling.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -9,7 +9,7 @@ namespace kvcomm {
 
 // cos and sin of the tokens' angles, computed in float32 and rounded to the model's dtype.
 struct Angles {
-  at::Tensor cos, sin;  // [tokens, 1, head_dim / 2]
+  at::Tensor cos, sin;  // [tokens, head_dim / 2]
 };
 
 class Rotary {
@@ -18,9 +18,6 @@ class Rotary {
 
   // positions: [tokens] int64 on the model's device.
   Angles angles(const at::Tensor& positions) const;
-
-  // Rotates every head of x [tokens, heads, head_dim]; a new contiguous tensor.
-  static at::Tensor rotate(const at::Tensor& x, const Angles& angles);
 
  private:
   at::Tensor frequencies_;  // [head_dim / 2] float32

@@ -50,7 +50,7 @@ void write_field(nlohmann::json& json, const char* name,
     NLOHMANN_JSON_EXPAND(NLOHMANN_JSON_PASTE(KVC_READ_FIELD, __VA_ARGS__))  \
   }
 
-KVC_RECORD(RunRecord, run_id, date, argv, config, version, commit, dependencies, machine,
+KVC_RECORD(RunRecord, run_id, date, argv, config, version, commit, dependencies, machine, batches,
            environment, fingerprints)
 KVC_RECORD(LayerRow, layer, importance, prior, score, rank, selected)
 KVC_RECORD(CellRecord, key, key_json, pair, dataset, method, metric, normalisation, fidelity, dtype,

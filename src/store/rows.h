@@ -31,6 +31,7 @@ struct RunRecord {
   std::string commit;                               // with "-dirty" where the tree was
   std::string dependencies;                         // "libtorch@2.11.0;openmpi@4.1.4;..."
   std::string machine;                              // host, processor, memory, devices in words
+  std::map<std::string, int64_t> batches;           // samples, by pair
   std::map<std::string, std::string> environment;   // SLURM_*, NCCL_*, OMP_NUM_THREADS, ...
   std::map<std::string, std::string> fingerprints;  // of weights, data files, tokenizers by name
 };

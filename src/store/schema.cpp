@@ -361,6 +361,8 @@ Table runs_table(const Results& results) {
       .add("software_version", "", "of the program", text(&RunRecord::version))
       .add("commit", "", "of its source", text(&RunRecord::commit))
       .add("machine", "", "that rank 0 ran on", text(&RunRecord::machine))
+      .add("batches", "", "most samples in a batch of each pair, as JSON",
+           [](const J& journal) { return nlohmann::json(journal.run.batches).dump(); })
       .add("rows", "1", "sample rows written by the run, retries included",
            [](const J& journal) -> uint64_t { return journal.samples.size(); })
       .add("argv", "", "the command, as JSON",

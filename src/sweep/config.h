@@ -22,14 +22,14 @@ enum class FidelityChoice { kPaper, kRelease };
 enum class DtypeChoice { kFloat32, kBfloat16 };
 enum class DeviceChoice { kAuto, kCpu, kCuda };
 enum class TransportChoice { kAuto, kMpi, kNccl };
-enum class Placement { kPack, kSpread };
+enum class Placement { kPack, kSpread, kColocate };
 
 // What the configuration calls each choice, in the enumeration's order.
 constexpr auto names_of(FidelityChoice) { return std::array{"paper", "release"}; }
 constexpr auto names_of(DtypeChoice) { return std::array{"float32", "bfloat16"}; }
 constexpr auto names_of(DeviceChoice) { return std::array{"auto", "cpu", "cuda"}; }
 constexpr auto names_of(TransportChoice) { return std::array{"auto", "mpi", "nccl"}; }
-constexpr auto names_of(Placement) { return std::array{"pack", "spread"}; }
+constexpr auto names_of(Placement) { return std::array{"pack", "spread", "colocate"}; }
 
 constexpr int64_t element_bytes(DtypeChoice dtype) {
   return dtype == DtypeChoice::kFloat32 ? 4 : 2;
@@ -47,10 +47,11 @@ struct RunConfig {
   DtypeChoice dtype = DtypeChoice::kBfloat16;
   DeviceChoice device = DeviceChoice::kAuto;
   TransportChoice transport = TransportChoice::kAuto;
-  int64_t limit = 0;             // first samples of the evaluated order, 0: all
-  int64_t batch = 8;             // samples
-  int64_t batch_tokens = 65536;  // context tokens prefilled at once; one sample always fits in
-  int64_t seed = 42;             // Random's where it gives none
+  int64_t limit = 0;              // first samples of the evaluated order, 0: all
+  int64_t batch = 0;              // samples; 0: as many as fit
+  int64_t prefill_tokens = 4096;  // the most in one pass of a model over prompts
+  bool reuse_prefixes = true;     // what prompts begin with is read once
+  int64_t seed = 42;              // Random's where it gives none
   int64_t max_input_tokens = 64000;
   int64_t threads = 0;  // 0: the cores this process may use, shared out among its node's ranks
   double timeout_s = 600;

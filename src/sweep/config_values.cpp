@@ -58,6 +58,13 @@ void report_unknown_keys(const GivenTable& table, const std::vector<std::string>
                          Problems& problems) {
   for (const auto& [key, given] : table.values) {
     if (std::ranges::count(known, key) > 0) continue;
+    if (key == "batch_tokens" && std::ranges::count(known, "prefill_tokens") > 0) {
+      problems.add(
+          "{}: {} has no key 'batch_tokens' any more: 'prefill_tokens' is the most tokens in one "
+          "pass over prompts, however many samples 'batch' takes.",
+          given.place, table.title);
+      continue;
+    }
     problems.add("{}: {} has no key '{}'.{}", given.place, table.title, key,
                  suggestion(key, known, "Its keys are"));
   }

@@ -32,8 +32,9 @@ void visit_keys(IsTable<RunConfig> auto& run, auto&& visit) {
   visit("device", run.device, kAnyNumber);
   visit("transport", run.transport, kAnyNumber);
   visit("limit", run.limit, kZeroOrMore);
-  visit("batch", run.batch, kOneOrMore);
-  visit("batch_tokens", run.batch_tokens, kOneOrMore);
+  visit("batch", run.batch, kZeroOrMore);
+  visit("prefill_tokens", run.prefill_tokens, kOneOrMore);
+  visit("reuse_prefixes", run.reuse_prefixes, kAnyNumber);
   visit("seed", run.seed, kZeroOrMore);
   visit("max_input_tokens", run.max_input_tokens, kOneOrMore);
   visit("threads", run.threads, kZeroOrMore);

@@ -36,6 +36,8 @@ inline constexpr Seconds kWaitEvery_s = 5;
 
 // The world ranks of each lane: its sender and its receiver (the same in a world of one).
 struct LaneRanks {
+  bool is_one_rank() const { return sender == receiver; }
+
   int sender = 0, receiver = 0;
 };
 

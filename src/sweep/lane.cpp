@@ -29,10 +29,20 @@ at::ScalarType dtype_of(const Config& config) {
   return config.run.dtype == DtypeChoice::kFloat32 ? at::kFloat : at::kBFloat16;
 }
 
+constexpr std::string_view kOutOfMemory = "Out of memory: ";  // begins what is told of that
+
+bool is_out_of_memory(const std::exception& error) {
+  // The CPU's allocator throws no type of its own.
+  return dynamic_cast<const std::bad_alloc*>(&error) != nullptr ||
+         dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr ||
+         std::string_view(error.what()).find("DefaultCPUAllocator") != std::string_view::npos;
+}
+
 // The sentence alone: libtorch's errors carry a stack trace.
 std::string reason_of(const std::exception& error) {
   const auto* torch = dynamic_cast<const c10::Error*>(&error);
-  return torch == nullptr ? error.what() : torch->what_without_backtrace();
+  const std::string sentence = torch == nullptr ? error.what() : torch->what_without_backtrace();
+  return is_out_of_memory(error) ? fmt::format("{}{}", kOutOfMemory, sentence) : sentence;
 }
 
 // To be called where `error` is caught: throws on what no later work can follow, which must not
@@ -131,6 +141,7 @@ void Lane::prepare(const Task& task) {
     dataset_index_ = task.dataset;
     prompter_.emplace(
         make_prompter(config_, config_.pairs.at(task.pair), dataset_->info, receiver_.text));
+    if (config_.run.reuse_prefixes) heads_ = prompter_->heads();
   }
   if (dataset_->fingerprint != task.dataset_fingerprint) {
     fail(Exit::kUsage,
@@ -155,7 +166,8 @@ void Lane::load_pair(size_t index) {
     try {
       return std::make_shared<const Decoder>(
           folder, dtype_of(config_), place_.device,
-          fidelity_.tie_other_head ? OtherHead::kDropped : OtherHead::kUsed);
+          fidelity_.tie_other_head ? OtherHead::kDropped : OtherHead::kUsed,
+          config_.run.prefill_tokens);
     } catch (const c10::Error& error) {
       fail(Exit::kEnvironment, "The model '{}' could not be loaded onto the device {}: {}", folder,
            place_.device.str(), reason_of(error));
@@ -163,13 +175,17 @@ void Lane::load_pair(size_t index) {
   };
   if (sends() && sender != sender_folder_) {
     const bool shared = receives() && sender == receiver_folder_;
+    sender_.prefixes = nullptr;
     sender_.model = nullptr;  // before the next is loaded: there may be no room for both
     sender_.model = shared ? receiver_.model : load(sender);
+    sender_.prefixes = shared ? receiver_.prefixes : std::make_shared<PrefixCache>();
   }
   if (receives() && receiver != receiver_folder_) {
     const bool shared = sends() && sender == receiver;
+    receiver_.prefixes = nullptr;
     receiver_.model = nullptr;
     receiver_.model = shared ? sender_.model : load(receiver);
+    receiver_.prefixes = shared ? sender_.prefixes : std::make_shared<PrefixCache>();
   }
   if (receiver != receiver_folder_) {
     receiver_.text = load_text(receiver);
@@ -219,26 +235,9 @@ void Lane::compare_ends(size_t pair) {
 
 std::vector<std::vector<const Sample*>> Lane::batches(const Task& task) const {
   std::vector<std::vector<const Sample*>> batches;
-  int64_t tokens = 0;
   for (const uint32_t index : task.samples) {
-    const Sample& sample = dataset_->samples.at(index);
-    int64_t more = 0;
-    if (task.batch > 1) {
-      try {
-        more = static_cast<int64_t>(prompter_->sender(sample, 0).size());
-      } catch (const Error&) {
-        // It cannot be asked; the cells that need it will say so.
-      }
-    }
-    const bool full = batches.empty() ||
-                      static_cast<int64_t>(batches.back().size()) >= task.batch ||
-                      tokens + more > config_.run.batch_tokens;
-    if (full) {
-      batches.emplace_back();
-      tokens = 0;
-    }
-    batches.back().push_back(&sample);
-    tokens += more;
+    if (batches.empty() || std::ssize(batches.back()) >= task.batch) batches.emplace_back();
+    batches.back().push_back(&dataset_->samples.at(index));
   }
   return batches;
 }
@@ -278,7 +277,8 @@ Setting Lane::setting(const Agent& agent) const {
           .prompter = *prompter_,
           .fidelity = fidelity_,
           .max_new_tokens = max_new_tokens(config_.datasets[*dataset_index_], dataset_->info),
-          .sender_eos = sender_eos_};
+          .sender_eos = sender_eos_,
+          .heads = heads_};
 }
 
 // ---- the sender's part
@@ -328,7 +328,7 @@ std::vector<Channel*> Lane::wires() const {
 std::vector<SampleRow> Lane::rows_of(const TaskCell& cell, const Method& method,
                                      const Batch& batch) const {
   std::vector<SampleRow> rows;
-  const std::vector<Step> script = method.script();
+  const std::vector<ScriptMessage> script = method.script();
   for (size_t i = 0; i < batch.size(); ++i) {
     const Sample& sample = *batch.samples()[i];
     SampleRow row{.sample = sample.index,
@@ -403,6 +403,7 @@ void Lane::answer_part(const Task& task, const TaskCell& cell, const Method& met
     row.score = 0;
     out.failures.push_back(
         {.sample = row.sample, .attempt = row.attempt, .step = step, .what = what});
+    out.out_of_memory = out.out_of_memory || what.find(kOutOfMemory) != std::string::npos;
   };
   std::string step = "receive";
   const uint64_t messages = incoming_ == nullptr ? 0 : incoming_->messages();
@@ -446,7 +447,7 @@ void Lane::calibrate(const Task& task) {
   std::vector<int> all(static_cast<size_t>(model_layers()));
   std::iota(all.begin(), all.end(), 0);
   const auto method = make_kvcomm({.whole = all});
-  const ShareRule rule{
+  const ops::ShareRule rule{
       .from = fidelity_.importance_from,
       .visible_plus_one = fidelity_.importance_mask == ImportanceMask::kVisiblePlusOne};
   const uint64_t bytes_before =
@@ -477,6 +478,7 @@ void Lane::calibrate(const Task& task) {
     } catch (const std::exception& error) {
       throw_if_fatal(error, incoming_.get(), place_.device);
       incoming_->abandon(reason_of(error));
+      out.out_of_memory = reason_of(error).find(kOutOfMemory) != std::string::npos;
       out.failures.push_back({.sample = samples.front()->index,
                               .attempt = task.attempt,
                               .step = "calibration",

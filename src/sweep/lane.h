@@ -81,6 +81,7 @@ class Lane {
   std::vector<int64_t> sender_eos_;  // what ends the sender's words
   std::optional<Dataset> dataset_;
   std::optional<Prompter> prompter_;
+  std::vector<std::vector<int64_t>> heads_;  // the prompter's, where they are read once
   Fidelity fidelity_;
   RankRecord busy_;  // seconds by phase
   Stopwatch life_;

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "sweep/memory.h"
 
 namespace kvcomm {
 
@@ -49,6 +50,7 @@ void agree_on_devices(Communicator& world, const std::string& device, Layout& la
     layout.device = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
     mine["gpu"] = gpu_name_to_nccl(layout.device);
   }
+  mine["memory"] = layout.memory_bytes = device_memory(layout.device, layout.ranks_on_node);
   const std::vector<std::string> all =
       world.all_gather(mine.dump(), {kTogether_s, "every rank's device", "all ranks"});
   std::set<std::string> gpus;
@@ -61,6 +63,7 @@ void agree_on_devices(Communicator& world, const std::string& device, Layout& la
            world.rank(), device, rank, theirs.at("device").get<std::string>());
     }
     gpus.insert(theirs.at("gpu").get<std::string>());
+    layout.memory_bytes = std::min(layout.memory_bytes, theirs.at("memory").get<int64_t>());
   }
   // Launchers may show a rank its own GPU alone: it is the names that tell whose is whose.
   layout.gpu_for_each = device == "cuda" && gpus.size() == all.size();
@@ -76,6 +79,10 @@ std::optional<int> tasks_by(const char* variable) {
   if (error != std::errc() || rest != end || tasks < 1) return std::nullopt;
   return tasks;
 }
+
+}  // namespace
+
+int gpu_count() { return static_cast<int>(at::detail::getCUDAHooks().deviceCount()); }
 
 // Processes that a launcher started but that did not find each other are worlds of their own: each
 // would do the whole work, on the same GPU.
@@ -97,18 +104,13 @@ void check_launcher(int size) {
   }
 }
 
-}  // namespace
-
-int gpu_count() { return static_cast<int>(at::detail::getCUDAHooks().deviceCount()); }
-
 // Open MPI counts ranks only; a sweep needs whole lanes.
-void check_world(int size) {
-  check_launcher(size);
-  if (size == 1 || size % 2 == 0) return;
+void check_world(int size, Placement placement) {
+  if (size == 1 || size % 2 == 0 || placement == Placement::kColocate) return;
   fail(Exit::kUsage,
        "A world of {} processes does not fit: a lane is one sender and one receiver, so start 1 "
-       "process "
-       "or an even number (mpirun -np {}).",
+       "process or an even number (mpirun -np {}), or let each be both (run.placement = "
+       "\"colocate\").",
        size, size + 1);
 }
 
@@ -118,8 +120,8 @@ Layout lay_out(Communicator& world, const RunConfig& run, const std::string& dev
   agree_on_devices(world, device, layout);
   layout.node_cores = cores_of(
       node.all_gather(own_cores(), {kTogether_s, "the cores of this node's ranks", "its ranks"}));
-  if (world.size() == 1) {
-    layout.lanes.push_back({0, 0});
+  if (world.size() == 1 || run.placement == Placement::kColocate) {
+    for (int rank = 0; rank < world.size(); ++rank) layout.lanes.push_back({rank, rank});
     return layout;
   }
   // A node is named by its first rank, which all its ranks learn from each other.
@@ -159,14 +161,17 @@ LanePlace place_of(const Layout& layout, int rank, const Config& config,
   const bool alone = place.role == Role::kBoth;
   if (alone && wanted == TransportChoice::kMpi) {
     fail(Exit::kUsage,
-         "run.transport = \"mpi\" moves data between two ranks, and this is a world of 1: start 2 "
-         "(mpirun -np 2), or leave the transport \"auto\".");
+         "run.transport = \"mpi\" moves data between two ranks, and {}: start 2 (mpirun -np 2), or "
+         "leave the transport \"auto\".",
+         config.run.placement == Placement::kColocate
+             ? "with run.placement = \"colocate\" each rank is both ends"
+             : "this is a world of 1");
   }
   const bool nccl = wanted == TransportChoice::kNccl ||
                     (wanted == TransportChoice::kAuto && device == "cuda" && !alone &&
                      layout.gpu_for_each && !nccl_version().empty());
   place.transport = nccl ? "nccl" : alone ? "loopback" : "mpi";
-  if (nccl && device == "cuda" && !layout.gpu_for_each) {
+  if (nccl && device == "cuda" && !alone && !layout.gpu_for_each) {
     fail(Exit::kEnvironment,
          "Ranks share a GPU (this node has {} ranks, which see {} GPUs each): NCCL needs one GPU a "
          "rank. Start fewer ranks, or set run.transport = \"mpi\".",

@@ -20,14 +20,18 @@ struct Layout {
   int ranks_on_node = 1, rank_on_node = 0;
   int node_cores = 1;            // that the node's ranks may use together
   at::Device device = at::kCPU;  // this rank's
+  int64_t memory_bytes = 0;      // of the rank that has least
   bool gpu_for_each = false;     // every rank of the world has a GPU of its own
 };
 
 int gpu_count();
 
-// Fails where a world of that size has no whole lanes (kUsage), or where a launcher's processes did
-// not find each other and are worlds of their own (kEnvironment).
-void check_world(int size);
+// Fails (kEnvironment) where a launcher's processes did not find each other and are worlds of their
+// own.
+void check_launcher(int size);
+
+// Fails (kUsage) where a world of that size has no whole lanes.
+void check_world(int size, Placement placement);
 
 // Collective. Fails (kEnvironment) where ranks would run on different kinds of device.
 Layout lay_out(Communicator& world, const RunConfig& run, const std::string& device);

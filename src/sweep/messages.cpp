@@ -9,7 +9,8 @@ using Json = nlohmann::json;
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TaskCell, cell, method, layers)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Task, kind, id, pair, dataset, dataset_fingerprint, attempt,
                                    batch, samples, cells, calibration_key)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Report, kind, task, cell, rows, failures, calibration, rank)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Report, kind, task, cell, rows, failures, out_of_memory,
+                                   calibration, rank)
 
 namespace {
 

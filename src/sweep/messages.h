@@ -46,6 +46,7 @@ struct Report {
   uint32_t cell = 0;
   std::vector<SampleRow> rows;  // their key is the coordinator's to fill in
   std::vector<FailureRecord> failures;
+  bool out_of_memory = false;     // of an end, with this many samples
   CalibrationRecord calibration;  // no importance: it failed, and failures say why
   RankRecord rank;                // with every report, so that a stop loses no seconds
 };

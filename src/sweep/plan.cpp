@@ -385,6 +385,7 @@ Plan make_plan(Config config, const std::string& device_kind, Absent absent, Has
   for (size_t i = 0; i < plan.config.datasets.size(); ++i) plan_dataset(plan, i, absent);
   for (const PairConfig& pair : plan.config.pairs) {
     plan.pairs.push_back(plan_pair(plan.config, pair, absent));
+    plan.pairs.back().batch = std::max<int64_t>(plan.config.run.batch, 1);
   }
   if (absent == Absent::kNamed) name_absent_models(plan);
   for (size_t pair = 0; pair < plan.pairs.size(); ++pair) {

@@ -38,6 +38,7 @@ struct PlannedPair {
   int64_t token_ids = 0;                  // how many its tokenizer has; 0: absent
   std::string last_token;                 // the one with the largest of them
   bool cleans_up_spaces = false;          // its tokenizer is set to
+  int64_t batch = 1;                      // samples: run.batch, or what fit_batches() found
   // Of the sender's own tokenizer, where a method has its model read the receiver's ids:
   std::string ids_doubt;    // why not every ordinary token is sure to have the same id; "": it has
   std::string ids_warning;  // a token that has another id there; "": none is known

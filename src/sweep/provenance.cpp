@@ -107,6 +107,7 @@ RunRecord describe_run(const Plan& plan, const std::string& run_id,
                 .environment = environment()};
   for (size_t i = 0; i < plan.pairs.size(); ++i) {
     const PairConfig& pair = plan.config.pairs[i];
+    run.batches[pair.name] = plan.pairs[i].batch;
     run.fingerprints["weights " + pair.sender] = plan.pairs[i].sender_fingerprint;
     run.fingerprints["weights " + pair.receiver] = plan.pairs[i].receiver_fingerprint;
     run.fingerprints["tokenizer " + pair.receiver] = plan.pairs[i].tokenizer_hash;

@@ -18,6 +18,7 @@
 #include "sweep/coordinator.h"
 #include "sweep/lane.h"
 #include "sweep/layout.h"
+#include "sweep/memory.h"
 #include "sweep/provenance.h"
 
 namespace kvcomm {
@@ -161,9 +162,10 @@ bool wanted_before(const Office& office, const Journals& journals) {
   return before == now;
 }
 
-void open_office(Office& office, const Config& config, const std::string& device,
-                 const std::vector<std::string>& argv, Stop& stop) {
+void open_office(Office& office, const Config& config, const Layout& layout,
+                 const std::string& device, const std::vector<std::string>& argv, Stop& stop) {
   office.plan = make_plan(config, device);
+  fit_batches(office.plan, layout.memory_bytes, layout.lanes.front().is_one_rank());
   stop.begin_work(config.run.grace_s);  // the files that follow must not be left half made
   require_writable_folder(config.run.output);
   require_replaceable(config.run.output / "results.h5");
@@ -240,8 +242,9 @@ Exit run_sweep(Communicator& world, Stop& stop, const std::function<Config()>& c
   Config config;
   std::string device;
   std::exception_ptr failure = attempt([&] {
-    check_world(world.size());
+    check_launcher(world.size());
     config = configure();
+    check_world(world.size(), config.run.placement);
     device = device_kind(config.run);
   });
   if (const auto code = agree(world, failure)) return *code;
@@ -260,7 +263,7 @@ Exit run_sweep(Communicator& world, Stop& stop, const std::function<Config()>& c
   Office office;
   failure = attempt([&] {
     if (world.rank() != 0) return;
-    open_office(office, config, device, argv, stop);
+    open_office(office, config, layout, device, argv, stop);
     if (office.journal) return;
     stop.end_work();
     finished(merge_and_log(config.run.output));
@@ -269,6 +272,9 @@ Exit run_sweep(Communicator& world, Stop& stop, const std::function<Config()>& c
   if (const auto code = agree(world, failure, kPlanTimeout_s, nothing_to_do)) return *code;
   if (world.rank() == 0) spdlog::info("{}", sweep_line(config));
   log_places(world, place, threads);
+  if (world.rank() == 0 && config.run.batch == 0) {
+    spdlog::info("{}", batches_line(office.plan, layout.memory_bytes));
+  }
 
   Communicator tasks = world.duplicate();
   Communicator lane_ranks = world.split(place.lane, place.role == Role::kReceiver ? 1 : 0);

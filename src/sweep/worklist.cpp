@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "method/sharing.h"
 
 namespace kvcomm {
@@ -69,7 +70,7 @@ void Worklist::draft(Group& group) {
     if (cells.empty()) continue;
     const bool joins =
         !group.drafts.empty() && group.drafts.back().cells == cells &&
-        static_cast<int64_t>(group.drafts.back().samples.size()) < plan_.config.run.batch;
+        static_cast<int64_t>(group.drafts.back().samples.size()) < batch_of(group.pair);
     if (!joins) group.drafts.push_back({.cells = std::move(cells)});
     group.drafts.back().samples.push_back(sample);
   }
@@ -159,7 +160,7 @@ std::optional<Task> Worklist::take_from(size_t index) {
     for (uint32_t i = 0; i < std::min(calibration.samples, available); ++i)
       task.samples.push_back(i);
     task.attempt = calibration.attempt;
-    task.batch = calibration.attempt == 1 ? plan_.config.run.batch : 1;
+    task.batch = calibration.attempt == 1 ? batch_of(group.pair) : 1;
     return start(std::move(task), index, /*rows=*/1);
   }
   if (group.drafts.empty()) return std::nullopt;
@@ -171,7 +172,7 @@ std::optional<Task> Worklist::take_from(size_t index) {
 Task Worklist::make_task(const Draft& draft) const {
   Task task{.kind = Task::Kind::kRun,
             .attempt = draft.attempt,
-            .batch = draft.attempt == 1 ? plan_.config.run.batch : 1,
+            .batch = draft.attempt == 1 ? std::ssize(draft.samples) : 1,
             .samples = draft.samples};
   for (const uint32_t id : draft.cells) {
     const auto chosen = choices_.find(id);
@@ -192,12 +193,41 @@ Task Worklist::start(Task task, size_t group, uint64_t rows) {
   return task;
 }
 
+int64_t Worklist::batch_of(size_t pair) const {
+  const auto halved = halved_.find(pair);
+  return halved == halved_.end() ? plan_.pairs[pair].batch : halved->second;
+}
+
+// Once for all tasks of a size: others of it may be under way.
+void Worklist::halve(size_t pair, int64_t batch) {
+  const int64_t half = std::max<int64_t>(batch / 2, 1);
+  if (half >= batch_of(pair)) return;
+  halved_[pair] = half;
+  spdlog::warn("Pair '{}': memory ran out with {} samples, so batches have {} from now on.",
+               plan_.config.pairs[pair].name, batch, half);
+  for (Group& group : groups_) {
+    if (group.pair != pair) continue;
+    std::deque<Draft> drafts;
+    for (const Draft& draft : group.drafts) {
+      for (size_t begin = 0; begin < draft.samples.size(); begin += static_cast<size_t>(half)) {
+        Draft part{.cells = draft.cells, .attempt = draft.attempt};
+        const size_t end = std::min(begin + static_cast<size_t>(half), draft.samples.size());
+        part.samples.assign(draft.samples.begin() + static_cast<ptrdiff_t>(begin),
+                            draft.samples.begin() + static_cast<ptrdiff_t>(end));
+        drafts.push_back(std::move(part));
+      }
+    }
+    group.drafts = std::move(drafts);
+  }
+}
+
 void Worklist::take_rows(const Report& report) {
   running(report.task);  // fails if there is no such task
   Running& running = running_.at(report.task);
   for (const SampleRow& row : report.rows) {
     if (row.failed && running.task.attempt == 1) running.failed[row.sample].push_back(report.cell);
   }
+  if (report.out_of_memory) halve(running.task.pair, running.task.batch);
   running.rows_left -= std::min<uint64_t>(running.rows_left, report.rows.size());
   if (running.rows_left > 0) return;
   for (const auto& [sample, cells] : running.failed) {
@@ -210,6 +240,7 @@ std::vector<const Cell*> Worklist::take_calibration(const Report& report) {
   const Task task = running(report.task);
   Group& group = groups_[running_.at(report.task).group];
   running_.erase(report.task);
+  if (report.out_of_memory) halve(task.pair, task.batch);
   Calibration& calibration = group.calibrations.at(task.calibration_key);
   std::vector<const Cell*> lost;
   if (report.calibration.importance.empty()) {

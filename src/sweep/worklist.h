@@ -25,7 +25,8 @@ class Worklist {
   // calibration, or there is nothing left.
   std::optional<Task> next(int lane);
 
-  // Rows of a task came. Failed ones of a first attempt are queued again, each sample alone.
+  // Rows of a task came. Failed ones of a first attempt are queued again, each sample alone; where
+  // memory ran out, its pair's batches have half as many samples from then on.
   void take_rows(const Report& report);
 
   // A calibration came (stored already), or failed: then it is tried once more. Returns the cells
@@ -73,6 +74,8 @@ class Worklist {
   void settle(Group& group);
   std::vector<uint32_t> missing_cells(const Group& group, uint32_t sample) const;
   void draft(Group& group);
+  int64_t batch_of(size_t pair) const;
+  void halve(size_t pair, int64_t batch);
   std::vector<size_t> preference(int lane) const;
   std::optional<Task> take_from(size_t group);
   Task make_task(const Draft& draft) const;
@@ -84,6 +87,7 @@ class Worklist {
   std::map<uint32_t, LayerChoice> choices_;  // by cell
   std::map<uint64_t, Running> running_;      // by task
   std::map<int, size_t> lane_pair_;
+  std::map<size_t, int64_t> halved_;  // a pair's batch, where memory ran out
   uint64_t next_task_ = 1;
 };
 

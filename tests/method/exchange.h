@@ -89,7 +89,7 @@ class TinyPair {
   // What the script and the closed forms say the ledger's trace is.
   std::vector<Ledger::Entry> declared(const MethodSpec& spec, const Turn& turn) const {
     std::vector<Ledger::Entry> entries;
-    for (const Step& step : method(spec)->script()) {
+    for (const ScriptMessage& step : method(spec)->script()) {
       entries.push_back({step.kind, turn.cell, step.layers, payload(spec, step.kind)});
     }
     return entries;

@@ -111,13 +111,14 @@ TEST_P(TraceTest, ReceiversOwnTokensStandBehindTheContextInEveryLayer) {
   Batch reader = pair_.batch();
   for (size_t i = 0; i < 3; ++i) {
     const auto tokens = static_cast<int64_t>(reader.context_ids()[i].size());
-    EXPECT_EQ(done.requests[i].start.with_context, tokens);
-    EXPECT_EQ(done.requests[i].start.without_context, tokens);
     ASSERT_EQ(done.requests[i].past.size(), 1u);
-    EXPECT_EQ(done.requests[i].past[0].rows(), tokens);
-    EXPECT_EQ(done.requests[i].lookahead, release_ ? tokens - 1 : 0);
+    EXPECT_EQ(done.requests[i].past[0].tokens(), tokens);
+    ASSERT_EQ(done.requests[i].own.size(), 4u);
     for (int layer = 0; layer < 4; ++layer) {
       const bool whole = layer == 2 || (release_ && layer == 0);
+      const OwnPlace& own = done.requests[i].own[static_cast<size_t>(layer)];
+      EXPECT_EQ(own.start, tokens);
+      EXPECT_EQ(own.lookahead, release_ && !whole ? tokens - 1 : 0);
       const LayerKv kv = done.requests[i].past[0].layer(layer);
       ASSERT_EQ(kv.present(), whole || release_);
       if (kv.present()) {
@@ -133,9 +134,11 @@ TEST_P(TraceTest, KvCommSShiftsTheReceiversTokensBackInUnselectedLayers) {
   const Exchange done = exchange(*method, pair_, {.task = 1, .cell = 1, .attempt = 1},
                                  outgoing.get(), incoming.get());
   for (const Request& request : done.requests) {
-    EXPECT_EQ(request.start.with_context, request.past[0].rows());
-    EXPECT_EQ(request.start.without_context, release_ ? 1 : 0);
-    EXPECT_EQ(request.lookahead, 0);
+    for (size_t layer = 0; layer < 4; ++layer) {
+      const bool whole = layer == 2 || (release_ && layer == 0);
+      EXPECT_EQ(request.own[layer].start, whole ? request.past[0].tokens() : release_ ? 1 : 0);
+      EXPECT_EQ(request.own[layer].lookahead, 0);
+    }
   }
 }
 
@@ -149,8 +152,9 @@ TEST_P(TraceTest, AFirstTokenIsTheContextsOwn) {
   const Context& all = reader.context({});
   for (int i = 0; i < 3; ++i) {
     const LayerKv sent = done.requests[static_cast<size_t>(i)].past[0].layer(3);
-    EXPECT_TRUE(at::equal(sent.k[0], all.layers[3].k[all.first_row(i)]));
-    EXPECT_TRUE(at::equal(sent.v[0], all.layers[3].v[all.first_row(i)]));
+    const int64_t first = all.layers[3].offsets[static_cast<size_t>(i)];
+    EXPECT_TRUE(at::equal(sent.k[0], all.layers[3].kv.k[first]));
+    EXPECT_TRUE(at::equal(sent.v[0], all.layers[3].kv.v[first]));
   }
 }
 

@@ -16,8 +16,11 @@ class WeightsTest : public ModelTest {
   at::Tensor logits(OtherHead other_head = OtherHead::kUsed) const {
     const Decoder decoder(folder(), at::kFloat, at::kCPU, other_head);
     const std::vector<int64_t> ids{5, 6, 7, 8};
-    const Pass pass{.sequences = {{.tokens = 4}}};
-    return decoder.logits(decoder.layers(decoder.embed(ids), {0, decoder.config().layers}, pass));
+    const int64_t layers = decoder.config().layers;
+    KvCache cache(decoder.config(), layers, std::vector<SlotPlan>{{.capacity = 4}},
+                  decoder.options());
+    const Step step = decoder.step(cache, {{.tokens = 4}}, Step::Phase::kPrefill);
+    return decoder.logits(decoder.layers(decoder.embed(ids), {0, layers}, step, cache));
   }
 
   std::string refused() const {

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include "model/attention.h"
 #include "model/generate.h"
 #include "model/safetensors.h"
 #include "tests/support/device.h"
@@ -41,17 +40,43 @@ class Parity : public ::testing::TestWithParam<std::string> {
   std::vector<int64_t> context() const { return {ids_.begin(), ids_.begin() + kContext}; }
   std::vector<int64_t> question() const { return {ids_.begin() + kContext, ids_.end()}; }
 
+  std::vector<OwnPlace> behind(int64_t tokens) const {
+    return std::vector<OwnPlace>(static_cast<size_t>(model_.config().layers), {.start = tokens});
+  }
+
   Request ask(std::vector<int64_t> prompt, std::vector<Past> past = {}) const {
-    const int64_t start = past.empty() ? 0 : past.front().rows();
+    const int64_t start = past.empty() ? 0 : past.front().tokens();
     return {.prompt = {std::move(prompt)},
             .past = std::move(past),
-            .start = {start, start},
+            .own = behind(start),
             .decoding = {.max_new_tokens = kNewTokens}};
+  }
+
+  // Runs one sequence of ids through all layers of a model, layer by layer: see(layer, x) gets each
+  // one's input. Returns what comes out.
+  template <typename See>
+  static at::Tensor run(const Decoder& model, std::span<const int64_t> ids, const Request& request,
+                        const Observer& observer, See&& see) {
+    const int64_t layers = model.config().layers;
+    const std::vector<SlotPlan> slots{
+        {.capacity = std::ssize(ids), .past = request.past, .own = request.own}};
+    KvCache cache(model.config(), layers, slots, model.options());
+    const Step step = model.step(cache, {{.tokens = std::ssize(ids)}}, Step::Phase::kPrefill);
+    at::Tensor x = model.embed(ids);
+    for (int64_t layer = 0; layer < layers; ++layer) {
+      see(layer, x);
+      x = model.layers(x, {layer, layer + 1}, step, cache, observer);
+    }
+    return x;
+  }
+  static at::Tensor run(const Decoder& model, std::span<const int64_t> ids,
+                        const Request& request = {}) {
+    return run(model, ids, request, {}, [](int64_t, const at::Tensor&) {});
   }
 
   // The context with only the given layers shared.
   static std::shared_ptr<const Context> only(const Context& whole, const std::vector<int>& layers) {
-    auto part = std::make_shared<Context>(Context{.rows = whole.rows});
+    auto part = std::make_shared<Context>(Context{.tokens = whole.tokens});
     part->layers.resize(whole.layers.size());
     for (const int layer : layers) {
       part->layers[static_cast<size_t>(layer)] = whole.layers[static_cast<size_t>(layer)];
@@ -67,17 +92,13 @@ class Parity : public ::testing::TestWithParam<std::string> {
 };
 
 TEST_P(Parity, EveryLayersInputKeysAndValues) {
-  Pass pass{.sequences = {{.tokens = static_cast<int64_t>(ids_.size())}}};
   const Observer observer{.after_layer = [&](int64_t layer, const LayerKv& kv) {
     expect_close(kv.k, reference("k")[layer], 1e-5, fmt::format("k of layer {}", layer));
     expect_close(kv.v, reference("v")[layer], 1e-5, fmt::format("v of layer {}", layer));
   }};
-  pass.observer = &observer;
-  at::Tensor x = model_.embed(ids_);
-  for (int64_t layer = 0; layer < model_.config().layers; ++layer) {
-    expect_close(x, reference("hidden")[layer], 1e-5, fmt::format("input of layer {}", layer));
-    x = model_.layers(x, {layer, layer + 1}, pass);
-  }
+  const at::Tensor x = run(model_, ids_, {}, observer, [&](int64_t layer, const at::Tensor& input) {
+    expect_close(input, reference("hidden")[layer], 1e-5, fmt::format("input of layer {}", layer));
+  });
   expect_close(model_.logits(x), reference("logits"), 1e-5, "logits");
 }
 
@@ -91,11 +112,7 @@ TEST_P(Parity, SharedLayersAnswerAsTheSlowDecoder) {
   const auto shared = only(*read_context(model_, read), {0, 2});
   const std::vector<Request> requests{ask(question(), {{shared, 0}})};
   EXPECT_EQ(generate(model_, requests).front().ids, to_vector(reference("shared_greedy")));
-
-  Pass pass{
-      .sequences = {
-          {.tokens = kQuestion, .start = requests.front().start, .past = requests.front().past}}};
-  const at::Tensor x = model_.layers(model_.embed(question()), {0, model_.config().layers}, pass);
+  const at::Tensor x = run(model_, question(), requests.front());
   expect_close(model_.logits(x)[kQuestion - 1], reference("shared_logits"), 1e-5, "logits");
 }
 
@@ -121,14 +138,16 @@ TEST_P(Parity, TwoSendersContextsAreSeenInOrder) {
   const std::vector<std::vector<int64_t>> read{context()};
   const auto whole = read_context(model_, read);
   const auto cut = [&](int64_t begin, int64_t rows) {
-    auto part = std::make_shared<Context>(Context{.rows = {rows}});
-    for (const LayerKv& kv : whole->layers) {
-      part->layers.push_back({kv.k.narrow(0, begin, rows), kv.v.narrow(0, begin, rows)});
+    auto part = std::make_shared<Context>(Context{.tokens = {rows}});
+    for (const ContextLayer& layer : whole->layers) {
+      part->layers.push_back(
+          {.kv = {layer.kv.k.narrow(0, begin, rows), layer.kv.v.narrow(0, begin, rows)},
+           .offsets = {0, rows}});
     }
     return part;
   };
   Request request = ask(question(), {{cut(0, 4), 0}, {cut(4, kContext - 4), 0}});
-  request.start = {kContext, kContext};
+  request.own = behind(kContext);
   EXPECT_EQ(generate(model_, std::vector{request}).front().ids, to_vector(reference("greedy")));
 }
 
@@ -152,6 +171,30 @@ TEST_P(Parity, BatchesDoNotChangeAnswers) {
   }
 }
 
+TEST_P(Parity, PassesOfAnySizeGiveTheSameAnswers) {
+  const std::vector<std::vector<int64_t>> read{context(), {ids_.begin(), ids_.begin() + 5}};
+  const auto ask_both = [&](const Decoder& model) {
+    const auto shared = only(*read_context(model, read), {0, 2});
+    std::vector<Request> requests{ask(question(), {{shared, 0}}), ask(question(), {{shared, 1}})};
+    for (Request& request : requests) request.own[1].lookahead = kQuestion;  // not cut, so
+    requests.push_back(ask(ids_));
+    std::vector<std::vector<int64_t>> answers;
+    for (const Answer& answer : generate(model, requests)) answers.push_back(answer.ids);
+    return answers;
+  };
+  const auto expected = ask_both(model_);
+  for (const int64_t most : {1, 3, 8, 17}) {
+    const Decoder model(folder_, at::kFloat, testing::test_device(), OtherHead::kUsed, most);
+    EXPECT_EQ(ask_both(model), expected) << most << " tokens a pass";
+    const std::vector<Request> requests{ask(question(), {{read_context(model, read), 0}})};
+    const std::vector<double> importance = context_importance(model, requests).front();
+    for (size_t layer = 0; layer < importance.size(); ++layer) {
+      EXPECT_NEAR(importance[layer],
+                  reference("importance")[static_cast<int64_t>(layer)].item<double>(), 1e-6);
+    }
+  }
+}
+
 TEST_P(Parity, AnEosOfTheListEndsTheAnswer) {
   Request request = ask(ids_);
   const std::vector<int64_t> greedy = to_vector(reference("greedy"));
@@ -163,9 +206,7 @@ TEST_P(Parity, AnEosOfTheListEndsTheAnswer) {
 
 TEST_P(Parity, Bfloat16IsAsNearAsTransformersOwn) {
   const Decoder narrow(folder_, at::kBFloat16, testing::test_device());
-  Pass pass{.sequences = {{.tokens = static_cast<int64_t>(ids_.size())}}};
-  const at::Tensor logits =
-      narrow.logits(narrow.layers(narrow.embed(ids_), {0, narrow.config().layers}, pass));
+  const at::Tensor logits = narrow.logits(run(narrow, ids_));
   const auto distance = [&](const at::Tensor& x) {
     return (x.cpu().to(at::kDouble) - reference("logits").to(at::kDouble)).norm().item<double>();
   };
@@ -180,25 +221,6 @@ INSTANTIATE_TEST_SUITE_P(TinyCheckpoints, Parity,
                            std::ranges::replace(name, '-', '_');
                            return name;
                          });
-
-TEST(Attention, FlashAgreesWithPlainProducts) {
-  const c10::InferenceMode guard;
-  at::manual_seed(7);
-  for (const auto& [tokens, rows, heads, kv_heads] :
-       {std::array{5, 5, 4, 2}, {1, 9, 9, 3}, {6, 300, 4, 4}, {70, 70, 6, 2}}) {
-    const auto random = [](at::IntArrayRef shape) {
-      return at::randn(shape).to(testing::test_device());
-    };
-    const at::Tensor q = random({tokens, heads, 8});
-    const LayerKv kv{random({rows, kv_heads, 8}), random({rows, kv_heads, 8})};
-    for (const Mask mask : {Mask::none(), Mask::causal(), Mask{2}}) {
-      if (mask.ahead < rows && tokens != rows) continue;
-      const Partial fast = attend(q, kv, mask), plain = attend_plainly(q, kv, mask);
-      expect_close(fast.out, plain.out, 1e-5, "out");
-      expect_close(fast.lse, plain.lse, 1e-5, "lse");
-    }
-  }
-}
 
 }  // namespace
 }  // namespace kvcomm

@@ -72,8 +72,12 @@ TEST_F(ConfigTest, WrongValuesOfRunAreRefused) {
            {"limit = true", "limit in [run] is true; an integer of 0 or more is needed."},
            {"limit = [1, 2]", "limit in [run] is [1, 2]; an integer of 0 or more is needed."},
            {"limit = {n = 1}", "limit in [run] is a table; an integer of 0 or more is needed."},
-           {"batch = 0", "batch in [run] is 0; an integer of 1 or more is needed."},
-           {"batch_tokens = 0", "batch_tokens in [run] is 0; an integer of 1 or more is needed."},
+           {"batch = -1", "batch in [run] is -1; an integer of 0 or more is needed."},
+           {"prefill_tokens = 0",
+            "prefill_tokens in [run] is 0; an integer of 1 or more is needed."},
+           {"batch_tokens = 9",
+            "[run] has no key 'batch_tokens' any more: 'prefill_tokens' is the most tokens in one "
+            "pass over prompts, however many samples 'batch' takes."},
            {"seed = -3", "seed in [run] is -3; an integer of 0 or more is needed."},
            {"max_input_tokens = 0",
             "max_input_tokens in [run] is 0; an integer of 1 or more is needed."},
@@ -90,7 +94,8 @@ TEST_F(ConfigTest, WrongValuesOfRunAreRefused) {
            {"device = 'tensor'",
             "device in [run] is 'tensor'; 'auto' or 'cpu' or 'cuda' is needed."},
            {"transport = 1", "transport in [run] is 1; 'auto' or 'mpi' or 'nccl' is needed."},
-           {"placement = ''", "placement in [run] is ''; 'pack' or 'spread' is needed."},
+           {"placement = ''",
+            "placement in [run] is ''; 'pack' or 'spread' or 'colocate' is needed."},
            {"date = '2025-02-29'",
             "date in [run] is '2025-02-29'; a day that exists, as \"2024-07-26\", is needed."},
            {"date = '25-2-1'",
@@ -322,10 +327,10 @@ TEST_F(ConfigTest, WrongSetsAndFlagsAreRefused) {
 }
 
 TEST_F(ConfigTest, AllErrorsAreListedAtOnce) {
-  EXPECT_EQ(refusal("[run]\nlimt = 1\nbatch = 0\n" + kSmall + "[[method]]\nname = 'nid'\n",
+  EXPECT_EQ(refusal("[run]\nlimt = 1\nbatch = -1\n" + kSmall + "[[method]]\nname = 'nid'\n",
                     {"paths.dta=x"}),
             "The configuration has 4 errors:\n"
-            "  sweep.toml:3:1: batch in [run] is 0; an integer of 1 or more is needed.\n"
+            "  sweep.toml:3:1: batch in [run] is -1; an integer of 0 or more is needed.\n"
             "  sweep.toml:2:1: [run] has no key 'limt'. Did you mean 'limit'?\n"
             "  --set paths.dta: [paths] has no key 'dta'. Did you mean 'data'?\n"
             "  sweep.toml:14:1: there is no method 'nid'. Did you mean 'nld'?");

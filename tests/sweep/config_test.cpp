@@ -17,8 +17,8 @@ TEST_F(ConfigTest, EveryKeyOfRunAndPathsHasItsDefault) {
   EXPECT_EQ(to_text(config.run.device), "auto");
   EXPECT_EQ(to_text(config.run.transport), "auto");
   EXPECT_EQ(config.run.limit, 0);
-  EXPECT_EQ(config.run.batch, 8);
-  EXPECT_EQ(config.run.batch_tokens, 65536);
+  EXPECT_EQ(config.run.batch, 0);
+  EXPECT_EQ(config.run.prefill_tokens, 4096);
   EXPECT_EQ(config.run.seed, 42);
   EXPECT_EQ(config.run.max_input_tokens, 64000);
   EXPECT_EQ(config.run.threads, 0);
@@ -47,7 +47,7 @@ device = "cpu"
 transport = "mpi"
 limit = 3
 batch = 2
-batch_tokens = 100
+prefill_tokens = 100
 seed = 7
 max_input_tokens = 10
 threads = 4
@@ -84,7 +84,7 @@ limit = 6
   EXPECT_EQ(config.run.transport, TransportChoice::kMpi);
   EXPECT_EQ(config.run.limit, 3);
   EXPECT_EQ(config.run.batch, 2);
-  EXPECT_EQ(config.run.batch_tokens, 100);
+  EXPECT_EQ(config.run.prefill_tokens, 100);
   EXPECT_EQ(config.run.seed, 7);
   EXPECT_EQ(config.run.max_input_tokens, 10);
   EXPECT_EQ(config.run.threads, 4);
@@ -378,7 +378,7 @@ TEST_F(ConfigTest, EachShownValueHasItsSource) {
     return fs::path(line.substr(line.rfind("  # ") + 4)).filename().string();
   };
   EXPECT_EQ(source("batch = 4"), "sweep.toml:2:1");
-  EXPECT_EQ(source("batch_tokens = 65536"), "default");
+  EXPECT_EQ(source("prefill_tokens = 4096"), "default");
   EXPECT_EQ(source("name = \"sweep\""), "default");
   EXPECT_EQ(source("seed = 9"), "--set run.seed");
   EXPECT_EQ(source("limit = 4"), "--limit");

@@ -41,7 +41,7 @@ TEST_F(KeyTest, CellsHaveKeysOfTheirOwn) {
 
 TEST_F(KeyTest, HowTheWorkIsDoneIsNoPartOfIt) {
   for (const char* set :
-       {"run.limit=2", "run.batch=1", "run.batch_tokens=100", "run.threads=2", "run.timeout_s=5",
+       {"run.limit=2", "run.batch=1", "run.prefill_tokens=100", "run.threads=2", "run.timeout_s=5",
         "run.grace_s=1", "run.transport=mpi", "run.placement=spread", "run.store_contexts=true",
         "run.name=other", "dataset.demo.limit=3", "method.kvcomm.limit=1", "run.device=cpu"}) {
     EXPECT_EQ(changed({set}), "====") << set;

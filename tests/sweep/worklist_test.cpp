@@ -24,12 +24,14 @@ class WorklistTest : public ::testing::Test {
  protected:
   void make_plan(size_t pairs, int64_t samples, std::vector<MethodSpec> methods) {
     plan_.fidelity = Fidelity::paper();
-    plan_.config.run.batch = 4;
     plan_.datasets.resize(1);
     plan_.datasets[0].fingerprint = "f";
     plan_.datasets[0].samples.resize(static_cast<size_t>(samples));
     for (size_t pair = 0; pair < pairs; ++pair) {
-      plan_.pairs.emplace_back().receiver_config.layers = kLayers;
+      PlannedPair& planned = plan_.pairs.emplace_back();
+      planned.receiver_config.layers = kLayers;
+      planned.batch = 4;
+      plan_.config.pairs.push_back({.name = std::to_string(pair)});
       for (size_t method = 0; method < methods.size(); ++method) {
         const MethodSpec& of_cell = methods[method];
         Cell cell{.id = static_cast<uint32_t>(plan_.cells.size()),
@@ -218,6 +220,26 @@ TEST_F(WorklistTest, WhatFailsIsTriedOnceMoreAlone) {
   answer(work, second, [](uint32_t, uint32_t) { return true; });  // never a third time
   EXPECT_TRUE(work.finished());
   EXPECT_EQ(work.rows_left(), 2u);
+}
+
+TEST_F(WorklistTest, WhereMemoryRanOutLaterBatchesAreHalfAsLarge) {
+  make_plan(1, 11, {spec("baseline")});
+  Worklist work = worklist();
+  const Task first = work.next(0).value(), second = work.next(1).value();
+  for (const Task& task : {first, second}) {  // both of 4, under way together: halved once
+    Report report{.task = task.id, .cell = 0, .out_of_memory = true};
+    for (const uint32_t sample : task.samples) {
+      report.rows.push_back({.key = plan_.cells[0].key, .sample = sample, .failed = true});
+    }
+    work.take_rows(report);
+  }
+  std::vector<size_t> sizes;
+  while (const auto task = work.next(0)) {
+    sizes.push_back(task->samples.size());
+    answer(work, *task);
+  }
+  EXPECT_THAT(sizes, ElementsAre(2, 1, 1, 1, 1, 1, 1, 1, 1, 1));
+  EXPECT_TRUE(work.finished());
 }
 
 TEST_F(WorklistTest, AFailedCalibrationIsTriedOnceMoreSampleBySample) {

@@ -52,8 +52,14 @@ class EqualAnswers(SystemTest):
     def test_batches(self):
         self.check(self.all.run("batch1", sets=["run.batch=1"]))
         self.assert_same_rows("batch1")
-        self.check(self.all.run("tokens", ranks=2, sets=["run.batch_tokens=150"]))
-        self.assert_same_rows("tokens")
+        self.check(self.all.run("batch2", sets=["run.batch=2"]))
+        self.assert_same_rows("batch2")
+
+    def test_passes_and_prefixes(self):
+        self.check(self.all.run("passes", ranks=2, sets=["run.prefill_tokens=24"]))
+        self.assert_same_rows("passes", leave_out=())
+        self.check(self.all.run("whole", sets=["run.reuse_prefixes=false"]))
+        self.assert_same_rows("whole", leave_out=())
 
     def test_ends_on_different_nodes(self):
         self.check(self.all.run("spread", 4, sets=["run.placement=spread"]))
@@ -61,6 +67,16 @@ class EqualAnswers(SystemTest):
         ranks = tables(self.all.results("spread"))["ranks"]
         self.assertEqual(sorted(zip(ranks["rank"], ranks["lane"], ranks["role"])),
                          [(0, 0, "sender"), (1, 1, "sender"), (2, 0, "receiver"), (3, 1, "receiver")])
+
+    def test_each_rank_is_a_lane_of_its_own(self):
+        self.check(self.all.run("colocate", 3, sets=["run.placement=colocate"]))
+        self.assert_same_rows("colocate", leave_out=())
+        ranks = tables(self.all.results("colocate"))["ranks"]
+        self.assertEqual([(role, lane) for role, lane in zip(ranks["role"], ranks["lane"])],
+                         [("both", 0), ("both", 1), ("both", 2)])
+        refused = self.all.run("colocate", 2, sets=["run.placement=colocate", "run.transport=mpi"])
+        self.check(refused, 2)
+        self.assertIn("each rank is both ends", refused.log)
 
     def test_threads_and_limits_leave_keys_alone(self):
         """A longer run goes on from a shorter one, whatever else it is given."""

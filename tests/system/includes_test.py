@@ -18,7 +18,7 @@ ARROWS = {
     "app": {"sweep", "method", "model", "text", "select", "comm", "data", "score", "store"},
     "sweep": {"method", "model", "text", "select", "comm", "data", "score", "store"},
     "method": {"model", "text", "select", "comm", "data"},
-    "model": set(), "text": set(), "select": set(), "comm": set(), "data": set(), "score": set(), "store": set(),
+    "model": {"ops"}, "ops": set(), "text": set(), "select": set(), "comm": set(), "data": set(), "score": set(), "store": set(),
     "base": set(),
 }
 # Foreign headers and the only files that may include them.

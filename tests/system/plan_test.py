@@ -30,10 +30,19 @@ class Plan(SystemTest):
         self.check(outcome)
         text, _, absent = outcome.out.partition("\nBefore `kvcomm run`:\n")
         *blocks, sums = text.partition("\n\n~: ")[0].strip().split("\n\n")
-        return {block.splitlines()[0]: cells_of(block) for block in blocks}, cells_of(sums), absent.splitlines()
+        self.memory = next((block for block in blocks if block.startswith("memory of a rank\n")), "")
+        return ({block.splitlines()[0]: cells_of(block) for block in blocks if block != self.memory},
+                cells_of(sums), absent.splitlines())
 
     def plan(self, sweep, *arguments, sets=(), **options):
         return self.planned(call(sweep.arguments("plan", sweep.toml.stem, sets, arguments), **options))
+
+    def test_memory_of_each_end(self):
+        self.plan(self.sweep("memory", '[[method]]\nname = "skyline"\n'))
+        ends = {line[0]: line[1:] for line in (re.split(r"  +", text) for text in self.memory.splitlines()[3:])}
+        self.assertEqual(list(ends), ["tiny, sender", "tiny, receiver", "tiny, both on one rank"])
+        weights = {numbers[0] for numbers in ends.values()}
+        self.assertEqual(len(weights), 1, "one model, loaded once where it is both")
 
     def only(self, found):
         (heading, cells), = found.items()

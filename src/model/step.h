@@ -1,0 +1,63 @@
+// A forward pass of a packed batch: all that the layers need to know beside the activations, built
+// once on the host, put on the device once, read by every layer.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "model/kv_cache.h"
+#include "model/rotary.h"
+#include "ops/attention.h"
+
+namespace kvcomm {
+
+// A change of a sequence's activations at the input of one layer, at prefill. Such a sequence is
+// never cut into several passes.
+struct Edit {
+  int64_t layer = 0;
+  std::function<void(at::Tensor& x)>
+      apply;  // [tokens, hidden]: changes the sequence's rows in place
+};
+
+// The tokens that one sequence brings to a pass.
+struct Part {
+  int slot = 0;  // of the cache
+  int64_t tokens = 0;
+  const Edit* edit = nullptr;
+};
+
+struct Step {
+  enum class Phase : uint8_t { kPrefill, kDecode };
+
+  // For the layers of one kind (KvCache).
+  struct Kind {
+    at::Tensor cache_rows;  // [tokens] int64: where the tokens' keys and values go
+    Angles angles;          // of the tokens' positions
+    ops::Ranges ranges;
+  };
+
+  Phase phase;
+  std::vector<Part> parts;
+  std::vector<Kind> kinds;  // in the cache's order
+
+  int64_t tokens() const { return kinds.front().ranges.q_offsets.back(); }
+};
+
+// Fails (kInternal) where a slot has no room for its tokens.
+Step make_step(const KvCache& cache, std::vector<Part> parts, Step::Phase phase,
+               const Rotary& rotary, at::Device device);
+
+// Called while a pass runs, layer by layer.
+struct Observer {
+  // The layer's keys and values of all slots, the pass's tokens included.
+  std::function<void(int64_t layer, const LayerKv&)> after_layer;
+  // [tokens, heads] float32: the share of each token's attention that went to what its sequence
+  // received; zeros where that is nothing. At prefill.
+  std::function<void(int64_t layer, const Step&, const at::Tensor&)> received_share;
+  ops::ShareRule share_rule;
+};
+
+}  // namespace kvcomm
