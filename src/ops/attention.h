@@ -50,9 +50,6 @@ struct Ranges {
 // kernels.
 at::Tensor attention(const at::Tensor& q, const LayerKv& kv, const Ranges& ranges);
 
-// The same by plain products and softmax in float32: slow, for any device, and the tests' oracle.
-at::Tensor attention_reference(const at::Tensor& q, const LayerKv& kv, const Ranges& ranges);
-
 // What counts as attention to the rows that a sequence received.
 struct ShareRule {
   int64_t from = 0;  // the first of them that counts
@@ -65,9 +62,16 @@ struct ShareRule {
 at::Tensor received_share(const at::Tensor& q, const LayerKv& kv, const Ranges& ranges,
                           const std::vector<int64_t>& received, const ShareRule& rule);
 
-// The devices' kernels behind attention().
-at::Tensor attention_cpu(const at::Tensor& q, const LayerKv& kv, const Ranges& ranges);
-at::Tensor attention_cuda(const at::Tensor& q, const LayerKv& kv, const Ranges& ranges);
+// The ways that attention() chooses from.
+namespace cpu {
+at::Tensor attention(const at::Tensor& q, const LayerKv& kv, const Ranges& ranges);
+}
+namespace cuda {
+at::Tensor attention(const at::Tensor& q, const LayerKv& kv, const Ranges& ranges);
+}
+namespace reference {  // any device, by plain products and softmax in float32
+at::Tensor attention(const at::Tensor& q, const LayerKv& kv, const Ranges& ranges);
+}
 
 }  // namespace ops
 }  // namespace kvcomm

@@ -1,7 +1,6 @@
 // Attention on the CPU. A sequence's single query, as in decoding, goes through a kernel of our own
 // that reads keys and values once for a whole group of heads; many queries go through libtorch's.
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <cmath>
@@ -10,8 +9,9 @@
 #include "ops/attention.h"
 #include "ops/bfloat16.h"
 #include "ops/clones.h"
+#include "ops/parallel.h"
 
-namespace kvcomm::ops {
+namespace kvcomm::ops::cpu {
 
 namespace {
 
@@ -102,10 +102,8 @@ void attend_single(const at::Tensor& q, const LayerKv& kv, const Ranges& ranges,
   const auto all = static_cast<int64_t>(sequences.size()) * kv_heads;
   int64_t rows = 0;
   for (const int64_t s : sequences) rows += ranges.rows[static_cast<size_t>(s)];
-  // A thread is worth waking for some ten thousand products.
-  const int64_t products = std::max<int64_t>(1, rows * kv_heads * group * head_dim / all);
-  const int64_t grain = std::max<int64_t>(1, (1 << 15) / products);
-  at::parallel_for(0, all, grain, [&](int64_t begin, int64_t end) {
+  const int64_t products = rows * kv_heads * group * head_dim / all;
+  for_parts(all, products, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const auto s = static_cast<size_t>(sequences[static_cast<size_t>(i / kv_heads)]);
       const int64_t kv_head = i % kv_heads, token = ranges.q_offsets[s];
@@ -179,7 +177,7 @@ at::Tensor attend_range(const at::Tensor& q, const at::Tensor& k, const at::Tens
 
 }  // namespace
 
-at::Tensor attention_cpu(const at::Tensor& q, const LayerKv& kv, const Ranges& ranges) {
+at::Tensor attention(const at::Tensor& q, const LayerKv& kv, const Ranges& ranges) {
   at::Tensor out = at::empty(q.sizes(), q.options());
   std::vector<int64_t> single;
   for (int64_t i = 0; i < ranges.sequences(); ++i) {
@@ -203,4 +201,4 @@ at::Tensor attention_cpu(const at::Tensor& q, const LayerKv& kv, const Ranges& r
   return out;
 }
 
-}  // namespace kvcomm::ops
+}  // namespace kvcomm::ops::cpu

@@ -6,7 +6,7 @@
 
 #include "ops/attention.h"
 
-namespace kvcomm::ops {
+namespace kvcomm::ops::cuda {
 
 namespace {
 
@@ -67,7 +67,7 @@ at::Tensor efficient(const at::Tensor& q, const LayerKv& kv, int64_t) {
 
 }  // namespace
 
-at::Tensor attention_cuda(const at::Tensor& q, const LayerKv& kv, const Ranges& ranges) {
+at::Tensor attention(const at::Tensor& q, const LayerKv& kv, const Ranges& ranges) {
   const bool ahead =
       std::ranges::any_of(ranges.lookahead, [](int64_t lookahead) { return lookahead > 0; });
   const bool half = q.scalar_type() != at::kFloat;
@@ -76,7 +76,7 @@ at::Tensor attention_cuda(const at::Tensor& q, const LayerKv& kv, const Ranges& 
   if (fits && !ahead) return flash(q, kv, ranges);
   if (fits) return one_by_one(q, kv, ranges, flash_ahead);
   if (!half && !ahead) return one_by_one(q, kv, ranges, efficient);
-  return attention_reference(q, kv, ranges);
+  return reference::attention(q, kv, ranges);
 }
 
-}  // namespace kvcomm::ops
+}  // namespace kvcomm::ops::cuda

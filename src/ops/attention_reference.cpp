@@ -49,11 +49,7 @@ at::Tensor hidden_rows(const One& one, int64_t lookahead) {
 
 }  // namespace
 
-at::Tensor attention(const at::Tensor& q, const LayerKv& kv, const Ranges& ranges) {
-  return q.is_cpu() ? attention_cpu(q, kv, ranges) : attention_cuda(q, kv, ranges);
-}
-
-at::Tensor attention_reference(const at::Tensor& q, const LayerKv& kv, const Ranges& ranges) {
+at::Tensor reference::attention(const at::Tensor& q, const LayerKv& kv, const Ranges& ranges) {
   std::vector<at::Tensor> outs;
   for (int64_t s = 0; s < ranges.sequences(); ++s) {
     const One one = part_of(q, kv, ranges, s);

@@ -5,7 +5,7 @@
 #include "ops/bfloat16.h"
 #include "ops/clones.h"
 #include "ops/norm.h"
-#include "ops/token_parallel.h"
+#include "ops/parallel.h"
 
 namespace kvcomm::ops::cpu {
 
@@ -55,7 +55,7 @@ void norm_all(at::Tensor& h, const at::Tensor& delta, const at::Tensor& weight, 
   const T* const added = delta.defined() ? delta.const_data_ptr<T>() : nullptr;
   const T* const weights = weight.const_data_ptr<T>();
   T* const results = out.mutable_data_ptr<T>();
-  for_tokens(h.numel() / hidden, hidden, [&](int64_t begin, int64_t end) {
+  for_parts(h.numel() / hidden, hidden, [&](int64_t begin, int64_t end) {
     for (int64_t at = begin * hidden; at < end * hidden; at += hidden) {
       norm_token(x + at, added == nullptr ? nullptr : added + at, weights, hidden,
                  static_cast<float>(eps), results + at);

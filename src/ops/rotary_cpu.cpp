@@ -5,8 +5,8 @@
 #include "base/error.h"
 #include "ops/bfloat16.h"
 #include "ops/clones.h"
+#include "ops/parallel.h"
 #include "ops/rotary.h"
-#include "ops/token_parallel.h"
 
 namespace kvcomm::ops::cpu {
 
@@ -35,7 +35,7 @@ void rotate_all(at::Tensor& qkv, const RotaryStore& store) {
   const T* const cos = store.cos.const_data_ptr<T>();
   const T* const sin = store.sin.const_data_ptr<T>();
   const int64_t* const rows = store.row_of_token.const_data_ptr<int64_t>();
-  for_tokens(qkv.size(0), q + 2 * kv, [&](int64_t begin, int64_t end) {
+  for_parts(qkv.size(0), q + 2 * kv, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       T* const token = x + t * (q + 2 * kv);
       const auto rotate = [&](const T* from, int64_t width, T* to) {

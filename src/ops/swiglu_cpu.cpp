@@ -5,8 +5,8 @@
 
 #include "ops/bfloat16.h"
 #include "ops/clones.h"
+#include "ops/parallel.h"
 #include "ops/swiglu.h"
-#include "ops/token_parallel.h"
 
 namespace kvcomm::ops::cpu {
 
@@ -52,7 +52,7 @@ void swiglu_all(const at::Tensor& gate_up, at::Tensor& out) {
   const int64_t n = out.size(1);
   const T* const from = gate_up.const_data_ptr<T>();
   T* const to = out.mutable_data_ptr<T>();
-  for_tokens(out.size(0), n, [&](int64_t begin, int64_t end) {
+  for_parts(out.size(0), n, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       swiglu_token(from + 2 * t * n, from + (2 * t + 1) * n, n, to + t * n);
     }

@@ -47,7 +47,7 @@ class AttentionTest : public ::testing::TestWithParam<at::ScalarType> {
 
   void expect_reference(const at::Tensor& q, const LayerKv& kv) const {
     const at::Tensor got = attention(q, kv, ranges_).cpu().to(at::kDouble);
-    const at::Tensor expected = attention_reference(q, kv, ranges_).cpu().to(at::kDouble);
+    const at::Tensor expected = reference::attention(q, kv, ranges_).cpu().to(at::kDouble);
     const double tolerance = GetParam() == at::kFloat ? 1e-5 : 2e-2;
     EXPECT_LE((got - expected).abs().max().item<double>(), tolerance);
   }
