@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <span>
 #include <vector>
@@ -24,12 +25,11 @@ struct LayerRange {
 
 class Decoder {
  public:
-  static constexpr int64_t kPassTokens = 8192;
-
   // Loads and checks the weights. Fails (kEnvironment) as WeightFiles does.
   // pass_tokens: the most tokens that a prefill puts into one pass, which bounds its memory.
   Decoder(const std::filesystem::path& folder, at::ScalarType dtype, at::Device device,
-          OtherHead other_head = OtherHead::kUsed, int64_t pass_tokens = kPassTokens);
+          OtherHead other_head = OtherHead::kUsed,
+          int64_t pass_tokens = std::numeric_limits<int64_t>::max());
   ~Decoder();
   Decoder(const Decoder&) = delete;
   Decoder& operator=(const Decoder&) = delete;

@@ -35,12 +35,6 @@ at::Tensor embed_prompts(const Decoder& model, std::span<const Request> requests
   return x;
 }
 
-std::vector<int64_t> packed(std::span<const std::vector<int64_t>> sequences) {
-  std::vector<int64_t> ids;
-  for (const auto& sequence : sequences) ids.insert(ids.end(), sequence.begin(), sequence.end());
-  return ids;
-}
-
 at::Tensor rows_of(const at::Tensor& x, const std::vector<int64_t>& rows) {
   return x.index_select(0, at::tensor(rows, at::kLong).to(x.device()));
 }
@@ -117,10 +111,15 @@ std::vector<Reading> readings_of(std::span<const Request> requests) {
   return readings;
 }
 
-std::vector<Reading> readings_of(std::span<const std::vector<int64_t>> sequences) {
-  std::vector<Reading> readings;
-  for (const auto& ids : sequences) readings.push_back({.tokens = std::ssize(ids)});
-  return readings;
+// Requests that these sequences be read.
+std::vector<Request> requests_for(std::span<const std::vector<int64_t>> sequences,
+                                  const Heads& heads = {}) {
+  std::vector<Request> requests;
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    requests.push_back(
+        {.prompt = {sequences[i]}, .head = heads.lengths.empty() ? 0 : heads.lengths[i]});
+  }
+  return requests;
 }
 
 // The requests as they are read: heads as what was received, in front of the rest.
@@ -139,23 +138,17 @@ std::vector<Request> behind_heads(const Decoder& model, std::span<const Request>
   return behind;
 }
 
-// A cache that holds these prompts, and room for as many tokens more.
-KvCache cache_for(const Decoder& model, std::span<const Request> requests,
-                  std::span<const int64_t> more) {
+// A cache of a model's first layers that holds these prompts, and room for as many tokens more
+// (none: empty).
+KvCache cache_for(const Decoder& model, int64_t layers, std::span<const Request> requests,
+                  std::span<const int64_t> more = {}) {
   std::vector<SlotPlan> slots;
   for (size_t i = 0; i < requests.size(); ++i) {
-    slots.push_back({.capacity = static_cast<int64_t>(requests[i].prompt.size()) + more[i],
+    const auto prompt = static_cast<int64_t>(requests[i].prompt.size());
+    slots.push_back({.capacity = prompt + (more.empty() ? 0 : more[i]),
                      .past = requests[i].past,
                      .own = requests[i].own});
   }
-  return {model.config(), model.config().layers, slots, model.options()};
-}
-
-// A cache of the first `layers` layers that these sequences fill.
-KvCache cache_for(const Decoder& model, int64_t layers,
-                  std::span<const std::vector<int64_t>> sequences) {
-  std::vector<SlotPlan> slots;
-  for (const auto& ids : sequences) slots.push_back({.capacity = std::ssize(ids)});
   return {model.config(), layers, slots, model.options()};
 }
 
@@ -300,7 +293,7 @@ Times run(const Decoder& model, std::span<const Request> requests, std::span<con
   }
   const DeviceWatch prefill_watch(model.options().device());
   const std::vector<Request> read = behind_heads(model, requests, prefixes);
-  KvCache cache = cache_for(model, read, max_new);
+  KvCache cache = cache_for(model, model.config().layers, read, max_new);
   std::vector<Part> active;
   for (size_t i = 0; i < requests.size(); ++i) active.push_back({static_cast<int>(i), 1});
   at::Tensor next;
@@ -383,28 +376,17 @@ std::vector<VectorAnswer> generate_vectors(const Decoder& model, std::span<const
 
 at::Tensor last_hidden(const Decoder& model, std::span<const std::vector<int64_t>> sequences,
                        int64_t layer) {
-  const at::Tensor x = model.embed(packed(sequences));
-  if (layer == 0) {
-    std::vector<int64_t> ends;
-    for (const auto& ids : sequences) {
-      ends.push_back((ends.empty() ? -1 : ends.back()) + std::ssize(ids));
-    }
-    return rows_of(x, ends);
-  }
-  KvCache cache = cache_for(model, layer, sequences);
-  return prefill(model, cache, readings_of(sequences), x);
+  const std::vector<Request> requests = requests_for(sequences);
+  KvCache cache = cache_for(model, layer, requests);
+  return prefill(model, cache, readings_of(requests), embed_prompts(model, requests));
 }
 
 std::shared_ptr<const Context> read_context(const Decoder& model,
                                             std::span<const std::vector<int64_t>> sequences,
                                             const Observer& observer, const Heads& heads) {
-  std::vector<Request> requests;
-  for (size_t i = 0; i < sequences.size(); ++i) {
-    requests.push_back(
-        {.prompt = {sequences[i]}, .head = heads.lengths.empty() ? 0 : heads.lengths[i]});
-  }
-  requests = behind_heads(model, requests, heads.prefixes);
-  KvCache cache = cache_for(model, requests, std::vector<int64_t>(requests.size(), 0));
+  const std::vector<Request> requests =
+      behind_heads(model, requests_for(sequences, heads), heads.prefixes);
+  KvCache cache = cache_for(model, model.config().layers, requests);
   prefill(model, cache, readings_of(requests), embed_prompts(model, requests), observer);
   return std::make_shared<const Context>(cache.context());
 }
@@ -413,7 +395,7 @@ std::vector<std::vector<double>> context_importance(const Decoder& model,
                                                     std::span<const Request> requests,
                                                     const ops::ShareRule& rule) {
   require_prompts(requests);
-  KvCache cache = cache_for(model, requests, std::vector<int64_t>(requests.size(), 0));
+  KvCache cache = cache_for(model, model.config().layers, requests);
   std::vector<std::vector<double>> importance(
       requests.size(), std::vector<double>(static_cast<size_t>(cache.layers()), 0.0));
   const Observer observer{

@@ -43,7 +43,11 @@ struct Step {
   std::vector<Part> parts;
   std::vector<Kind> kinds;  // in the cache's order
 
-  int64_t tokens() const { return kinds.front().ranges.q_offsets.back(); }
+  int64_t tokens() const {
+    int64_t sum = 0;
+    for (const Part& part : parts) sum += part.tokens;
+    return sum;
+  }
 };
 
 // Fails (kInternal) where a slot has no room for its tokens.
