@@ -29,8 +29,6 @@ at::ScalarType dtype_of(const Config& config) {
   return config.run.dtype == DtypeChoice::kFloat32 ? at::kFloat : at::kBFloat16;
 }
 
-constexpr std::string_view kOutOfMemory = "Out of memory: ";  // begins what is told of that
-
 bool is_out_of_memory(const std::exception& error) {
   // The CPU's allocator throws no type of its own.
   return dynamic_cast<const std::bad_alloc*>(&error) != nullptr ||
@@ -403,7 +401,6 @@ void Lane::answer_part(const Task& task, const TaskCell& cell, const Method& met
     row.score = 0;
     out.failures.push_back(
         {.sample = row.sample, .attempt = row.attempt, .step = step, .what = what});
-    out.out_of_memory = out.out_of_memory || what.find(kOutOfMemory) != std::string::npos;
   };
   std::string step = "receive";
   const uint64_t messages = incoming_ == nullptr ? 0 : incoming_->messages();
@@ -478,7 +475,6 @@ void Lane::calibrate(const Task& task) {
     } catch (const std::exception& error) {
       throw_if_fatal(error, incoming_.get(), place_.device);
       incoming_->abandon(reason_of(error));
-      out.out_of_memory = reason_of(error).find(kOutOfMemory) != std::string::npos;
       out.failures.push_back({.sample = samples.front()->index,
                               .attempt = task.attempt,
                               .step = "calibration",

@@ -1,5 +1,6 @@
 #include "sweep/messages.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 namespace kvcomm {
@@ -9,8 +10,7 @@ using Json = nlohmann::json;
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TaskCell, cell, method, layers)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Task, kind, id, pair, dataset, dataset_fingerprint, attempt,
                                    batch, samples, cells, calibration_key)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Report, kind, task, cell, rows, failures, out_of_memory,
-                                   calibration, rank)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Report, kind, task, cell, rows, failures, calibration, rank)
 
 namespace {
 
@@ -27,6 +27,12 @@ Message from_bytes(std::string_view bytes) {
 }
 
 }  // namespace
+
+bool ran_out_of_memory(const Report& report) {
+  return std::ranges::any_of(report.failures, [](const FailureRecord& failure) {
+    return failure.what.find(kOutOfMemory) != std::string::npos;
+  });
+}
 
 std::string encode(const Task& task) { return to_bytes(task); }
 std::string encode(const Report& report) { return to_bytes(report); }

@@ -46,10 +46,13 @@ struct Report {
   uint32_t cell = 0;
   std::vector<SampleRow> rows;  // their key is the coordinator's to fill in
   std::vector<FailureRecord> failures;
-  bool out_of_memory = false;     // of an end, with this many samples
   CalibrationRecord calibration;  // no importance: it failed, and failures say why
   RankRecord rank;                // with every report, so that a stop loses no seconds
 };
+
+// Begins what is told of work that memory did not suffice for, at either end.
+inline constexpr std::string_view kOutOfMemory = "Out of memory: ";
+bool ran_out_of_memory(const Report& report);
 
 std::string encode(const Task& task);
 std::string encode(const Report& report);

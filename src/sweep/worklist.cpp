@@ -227,7 +227,7 @@ void Worklist::take_rows(const Report& report) {
   for (const SampleRow& row : report.rows) {
     if (row.failed && running.task.attempt == 1) running.failed[row.sample].push_back(report.cell);
   }
-  if (report.out_of_memory) halve(running.task.pair, running.task.batch);
+  if (ran_out_of_memory(report)) halve(running.task.pair, running.task.batch);
   running.rows_left -= std::min<uint64_t>(running.rows_left, report.rows.size());
   if (running.rows_left > 0) return;
   for (const auto& [sample, cells] : running.failed) {
@@ -240,7 +240,7 @@ std::vector<const Cell*> Worklist::take_calibration(const Report& report) {
   const Task task = running(report.task);
   Group& group = groups_[running_.at(report.task).group];
   running_.erase(report.task);
-  if (report.out_of_memory) halve(task.pair, task.batch);
+  if (ran_out_of_memory(report)) halve(task.pair, task.batch);
   Calibration& calibration = group.calibrations.at(task.calibration_key);
   std::vector<const Cell*> lost;
   if (report.calibration.importance.empty()) {

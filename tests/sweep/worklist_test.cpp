@@ -227,7 +227,8 @@ TEST_F(WorklistTest, WhereMemoryRanOutLaterBatchesAreHalfAsLarge) {
   Worklist work = worklist();
   const Task first = work.next(0).value(), second = work.next(1).value();
   for (const Task& task : {first, second}) {  // both of 4, under way together: halved once
-    Report report{.task = task.id, .cell = 0, .out_of_memory = true};
+    Report report{.task = task.id, .cell = 0};
+    report.failures.push_back({.what = "The sender failed: Out of memory: 9 GiB were asked for"});
     for (const uint32_t sample : task.samples) {
       report.rows.push_back({.key = plan_.cells[0].key, .sample = sample, .failed = true});
     }
