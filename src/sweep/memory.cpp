@@ -14,10 +14,9 @@ namespace kvcomm {
 
 namespace {
 
-// No tokenizer that is known makes more tokens of text: ASCII gives one for 4 bytes, Chinese one
-// for 3. Templates and instructions come on top.
+// English gives a token for about 4 bytes, Chinese for 3; templates and instructions come on top.
+// Of numbers and code there are more: where that is too many for memory, batches are halved.
 constexpr int64_t kBytesPerToken = 3, kTemplateTokens = 256;
-constexpr int64_t kPhase1Tokens = 256;  // that a sender may say
 // Of memory: allocators cut it into pieces, and other programs have some.
 constexpr double kUsable = 0.85;
 // More samples are hardly faster: one read of the weights serves them all.
@@ -27,7 +26,7 @@ double gib(int64_t bytes) { return static_cast<double>(bytes) / (int64_t{1} << 3
 
 // Of a pair's longest sample.
 struct Lengths {
-  int64_t context = 0, question = 0, answer = 0;  // tokens
+  int64_t context = 0, question = 0, said = 0, answer = 0;  // tokens; said: by a sender
 };
 
 Lengths longest(const Plan& plan, size_t pair) {
@@ -41,6 +40,8 @@ Lengths longest(const Plan& plan, size_t pair) {
     const Dataset& dataset = plan.datasets[cell.dataset];
     const int64_t answer = max_new_tokens(plan.config.datasets[cell.dataset], dataset.info);
     longest.answer = std::max(longest.answer, answer);
+    const int64_t said = cell.spec.resolved.value("phase1_tokens", int64_t{0});
+    longest.said = std::max(longest.said, said);
     const auto count = std::min<int64_t>(cell.samples, std::ssize(dataset.samples));
     for (const Sample& sample : std::span(dataset.samples).first(static_cast<size_t>(count))) {
       size_t bytes = 0;
@@ -82,7 +83,7 @@ PairMemory memory_of(const Plan& plan, size_t pair) {
         .pass = pass_bytes(model, in_a_pass, element),
         .sample = kept_tokens * model.layers * model.kv_bytes_per_token(element) + logits};
   };
-  PairMemory memory{.sender = end(planned.sender_config, tokens.context + kPhase1Tokens),
+  PairMemory memory{.sender = end(planned.sender_config, tokens.context + tokens.said),
                     // what arrives is copied in front of the receiver's own
                     .receiver = end(planned.receiver_config,
                                     2 * tokens.context + tokens.question + tokens.answer)};

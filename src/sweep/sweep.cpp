@@ -10,6 +10,7 @@
 #include "base/files.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "model/device_watch.h"
 #include "score/score.h"
 #include "store/locks.h"
 #include "store/process.h"
@@ -165,7 +166,6 @@ bool wanted_before(const Office& office, const Journals& journals) {
 void open_office(Office& office, const Config& config, const Layout& layout,
                  const std::string& device, const std::vector<std::string>& argv, Stop& stop) {
   office.plan = make_plan(config, device);
-  fit_batches(office.plan, layout.memory_bytes, layout.lanes.front().is_one_rank());
   stop.begin_work(config.run.grace_s);  // the files that follow must not be left half made
   require_writable_folder(config.run.output);
   require_replaceable(config.run.output / "results.h5");
@@ -189,6 +189,7 @@ void open_office(Office& office, const Config& config, const Layout& layout,
                  config.run.output.string());
     return;
   }
+  fit_batches(office.plan, layout.memory_bytes, layout.lanes.front().is_one_rank());
   office.journal.emplace(config.run.output, describe_run(office.plan, new_run_id(), argv));
 }
 
@@ -304,7 +305,8 @@ Exit run_sweep(Communicator& world, Stop& stop, const std::function<Config()>& c
     abort_job(static_cast<int>(error.exit()));  // its peer and the coordinator would wait for it
   } catch (const std::exception& error) {
     spdlog::critical("Lane {} failed: {}", place.lane, error.what());
-    abort_job(static_cast<int>(Exit::kInternal));
+    const Exit lane_code = device_works(place.device) ? Exit::kInternal : Exit::kEnvironment;
+    abort_job(static_cast<int>(lane_code));
   }
   if (coordinator.joinable()) coordinator.join();
   // Nobody leaves with a code before rank 0 has put the results in place: mpirun would kill it.
