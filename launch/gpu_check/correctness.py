@@ -112,7 +112,7 @@ def note_comparison(session: Session, what: str, reference: journal.Journal, oth
 
 
 def tiny(session: Session):
-    path = tiny_sweep(session, sweeps.EVERY_METHOD)
+    path = tiny_sweep(session, sweeps.METHODS)
     device, nccl_pair = session.device, [*session.bundle.mpirun(2), *OWN_HOST]
     # what, more settings, the number of ranks, what stands before the program in mpirun's place
     ways = [("loopback", [], 1, None), ("2 ranks over MPI", ["run.transport=mpi"], 2, None)]

@@ -2,53 +2,18 @@
 
 import json
 import random
-import shutil
+import sys
 from pathlib import Path
 
 from bundle import ROOT
 
-CHECKPOINTS = ROOT / "tests/parity/checkpoints"
-CHAT_TEMPLATE = ("{{ bos_token }}{% for message in messages %}{{ message.role }}: {{ message.content }}\n"
-                 "{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}")
+sys.path.insert(0, str(ROOT / "tests/system"))
+from tiny import CHECKPOINTS, METHODS, make_model  # noqa: E402, F401  what the tests run too
+
 WORDS = ("the harbour master wrote down every ship that came in before the storm and the children ran over the bridge "
          "to see old friends at home").split()
 KVCOMM = '[[method]]\nname = "kvcomm"\nratio = 0.5\n'
 TWO_METHODS = f'[[method]]\nname = "skyline"\n{KVCOMM}'
-# Every method of a model of four layers, and each way in which layers are chosen.
-EVERY_METHOD = """
-[[method]]
-name = "baseline"
-[[method]]
-name = "skyline"
-[[method]]
-name = "kvcomm"
-ratio = [0.5, 1.0]
-[[method]]
-name = "kvcomm"
-ratio = 0.5
-alpha = 0.25
-calibration_samples = 3
-[[method]]
-name = "random"
-ratio = 0.5
-[[method]]
-name = "contiguous"
-from = 2
-to = 3
-[[method]]
-name = "kvcomm_s"
-layers = [1, 2]
-[[method]]
-name = "ac"
-k = 2
-j = 1
-[[method]]
-name = "nld"
-phase1_tokens = 6
-[[method]]
-name = "cipher"
-phase1_tokens = 4
-"""
 
 
 def text(rng: random.Random, words: int) -> str:
@@ -78,12 +43,6 @@ def sweep(path: Path, models: list[str], datasets: str, methods: str, **run) -> 
 
 
 def make_tiny_models(models: Path):
-    """The checkpoints of the parity tests with the tests' tokenizer, below `models`/tiny."""
+    """The checkpoints of the parity tests as whole models, below `models`/tiny."""
     for checkpoint in sorted(CHECKPOINTS.iterdir()):
-        folder = models / "tiny" / checkpoint.name
-        folder.mkdir(parents=True)
-        for name in ("config.json", "generation_config.json", "model.safetensors"):
-            shutil.copy(checkpoint / name, folder)
-        shutil.copy(ROOT / "tests/text/fixture/tokenizer.json", folder)
-        (folder / "tokenizer_config.json").write_text(json.dumps(
-            {"bos_token": "<bos>", "eos_token": "<eos>", "chat_template": CHAT_TEMPLATE}))
+        make_model(models / "tiny" / checkpoint.name, checkpoint.name)

@@ -7,7 +7,6 @@ import json
 import os
 import random
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,76 +18,15 @@ from pathlib import Path
 
 import h5py
 import pandas as pd
+from tiny import CHECKPOINTS, METHODS, TOKENIZER, make_model  # noqa: F401  also for the tests
 
 REPOSITORY, BUILD = (Path(argument) for argument in sys.argv[1:3])
 PROGRAM = BUILD / "kvcomm"
-CHECKPOINTS = REPOSITORY / "tests/parity/checkpoints"
-TOKENIZER = REPOSITORY / "tests/text/fixture/tokenizer.json"
-CHAT_TEMPLATE = ("{{ bos_token }}{% for message in messages %}{{ message.role }}: {{ message.content }}\n"
-                 "{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}")
 TABLES = ("samples", "scores", "questions", "cells", "layers", "ranks", "failures", "runs")
 SECONDS = re.compile(r"_s$")
 DEVICE = os.environ.get("KVCOMM_TEST_DEVICE", "cpu")  # where models run, whatever the machine has
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMPI_ALLOW_RUN_AS_ROOT": "1",
                "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "XDG_CACHE_HOME": str(BUILD / "cache")}
-
-# Every method, and each way in which one takes parameters.
-METHODS = """
-[[method]]
-name = "baseline"
-[[method]]
-name = "baseline"
-model = "sender"
-[[method]]
-name = "skyline"
-[[method]]
-name = "skyline"
-model = "sender"
-[[method]]
-name = "kvcomm"
-ratio = [0.25, 0.5, 1.0]
-[[method]]
-name = "kvcomm"
-ratio = 0.5
-alpha = 0.25
-mu = 0.7
-sigma = 2
-calibration_samples = 3
-[[method]]
-name = "kvcomm"
-layers = [1, 2]
-[[method]]
-name = "random"
-ratio = 0.5
-seed = [0, 1]
-[[method]]
-name = "contiguous"
-from = 2
-to = 3
-[[method]]
-name = "kvcomm_s"
-layers = [1, 2]
-[[method]]
-name = "ac"
-k = 2
-j = 1
-[[method]]
-name = "nld"
-phase1_tokens = 6
-[[method]]
-name = "cipher"
-phase1_tokens = 4
-"""
-
-
-def make_model(folder, checkpoint="tiny-llama"):
-    """A tiny checkpoint with the tests' tokenizer and a chat template: a whole model folder."""
-    folder.mkdir(parents=True)
-    for name in ("config.json", "generation_config.json", "model.safetensors"):
-        shutil.copy(CHECKPOINTS / checkpoint / name, folder)
-    shutil.copy(TOKENIZER, folder)
-    config = {"bos_token": "<bos>", "eos_token": "<eos>", "chat_template": CHAT_TEMPLATE}
-    (folder / "tokenizer_config.json").write_text(json.dumps(config))
 
 
 def demo_records(count, seed=1, words=(3, 40)):
