@@ -35,14 +35,15 @@ has_gpu() {
 # The preset that builds into build/ on this machine.
 build_preset() { if has_gpu; then echo cuda; else echo release; fi; }
 
-# install_requirements VENV FILE...: the files' packages and nothing that they ask for; skipped where it is done.
+# install_requirements FOLDER FILE...: the files' packages, and nothing that they ask for, into a virtual environment;
+# skipped where it is done.
 install_requirements() {
-  local venv=$1 stamp=$1/.requirements.sha256 python=${PYTHON:-python3}
+  local folder=$1 stamp=$1/.requirements.sha256
   shift
   [[ $(cat "$stamp" 2>/dev/null) == "$(sha256sum "$@")" ]] && return
-  say "installing libtorch and Python packages into $venv (2 to 5 minutes, longer for a GPU)"
-  "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear "$venv"
-  "$venv/bin/python" -m pip --quiet --disable-pip-version-check install --no-deps "${@/#/--requirement=}"
+  say "installing libtorch and Python packages into $folder (2 to 5 minutes, longer for a GPU)"
+  "$folder/bin/python" -m pip --version >/dev/null 2>&1 || "${PYTHON:-python3}" -m venv --clear "$folder"
+  "$folder/bin/python" -m pip --quiet --disable-pip-version-check install --no-deps "${@/#/--requirement=}"
   sha256sum "$@" >"$stamp"
 }
 
