@@ -55,6 +55,37 @@ std::string Channel::receive_note(Note note, std::string what, size_t samples_ge
   return std::move(*bytes);
 }
 
+// Waits quickly while payload comes. A tensor is summed as soon as it is there: it still lies in a
+// cache then, and the next ones move meanwhile.
+std::string Channel::receive_trailer() {
+  const Stopwatch watch;
+  const Deadline limit = deadline("the end of the " + describe(header_));
+  std::optional<std::string> bytes;
+  size_t whole = 0;
+  uint64_t whole_bytes = 0;  // of so many tensors
+  while (!bytes) {
+    limit.require([&, before = arrived_bytes()] {
+      progress();
+      return (bytes = poll_note(Note::kTrailer)).has_value() || arrived_bytes() != before;
+    });
+    for (; whole < tensors_.size() && tensors_[whole].is_cpu(); ++whole) {
+      if (whole_bytes + tensors_[whole].nbytes() > arrived_bytes()) break;
+      whole_bytes += tensors_[whole].nbytes();
+    }
+    sum(std::span(tensors_).first(whole));
+  }
+  waited_s_ += watch.elapsed_s();
+  return std::move(*bytes);
+}
+
+// Sums the message's first tensors, as far as they are not yet.
+void Channel::sum(std::span<const at::Tensor> tensors) {
+  for (; summed_ < tensors.size(); ++summed_) {
+    sums_.add(tensors[summed_], header_.tensors[summed_], header_);
+    progress();
+  }
+}
+
 void Channel::end_message() {
   ledger_.end(header_);
   tensors_.clear();
@@ -75,7 +106,7 @@ void Channel::offer(const Header& header) {
   }
   header_ = header;
   tensors_.clear();
-  sent_ = 0;
+  sent_ = summed_ = 0;
   answer_.reset();
   sums_ = {};
   ledger_.begin(header_);
@@ -111,22 +142,26 @@ void Channel::read_answer(const std::string& bytes) {
   if (!answer_->empty()) end_message();
 }
 
-// Sends what has been put, as far as its layers are whole.
+// Sends what has been put, as far as its layers are whole; on the CPU it is summed while it moves.
 void Channel::send_whole_layers() {
   while (sent_ < tensors_.size()) {
     const size_t end = end_of_layer(header_, sent_);
-    if (end > tensors_.size()) return;
+    if (end > tensors_.size()) break;
     const auto layer = std::span(tensors_).subspan(sent_, end - sent_);
     send_together(layer);
     for (; sent_ < end; ++sent_) {
       ledger_.count_payload(header_, header_.tensors[sent_], tensors_[sent_]);
     }
   }
+  sum(std::span(tensors_).first(sent_));
 }
 
-// Keeps the tensor and its sums, nothing of both if that throws.
+// On a GPU the sums are queued first: they take memory, and if there is none nothing is kept.
 void Channel::keep(const at::Tensor& tensor) {
-  sums_.add(tensor, header_.tensors[tensors_.size()], header_);
+  if (!tensor.is_cpu()) {
+    sums_.add(tensor, header_.tensors[tensors_.size()], header_);
+    ++summed_;
+  }
   tensors_.push_back(tensor);
 }
 
@@ -214,6 +249,7 @@ Header Channel::accept(const Expected& expected) {
                    generated_samples(expected.kind, expected.samples));
   header_ = decode_header(bytes);
   tensors_.clear();
+  summed_ = 0;
   sums_ = {};
   ledger_.begin(header_);
   ledger_.count_header(header_, bytes.size());
@@ -263,7 +299,7 @@ Delivery Channel::close_received() {
   require_state(State::kTaken, "close_received");
   state_ = State::kBroken;
   const Seconds waited_before_s = waited_s_;
-  const std::string bytes = receive_note(Note::kTrailer, "the end of the " + describe(header_));
+  const std::string bytes = receive_trailer();
   const Trailer trailer = decode_trailer(bytes);
   waited_s_ -= std::min(waited_s_ - waited_before_s, trailer.exposed_s);  // payload was moving
   const uint64_t owed = payload_bytes(header_);
@@ -291,7 +327,7 @@ Delivery Channel::close_received() {
   ledger_.count_header(header_, bytes.size());
   const std::vector<at::Tensor> tensors = std::move(tensors_);
   end_message();  // the ends are in step again, whatever the sums say
-  for (size_t i = 0; i < tensors.size(); ++i) sums_.add(tensors[i], header_.tensors[i], header_);
+  sum(tensors);
   return judge(trailer);
 }
 

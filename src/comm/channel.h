@@ -132,17 +132,22 @@ class Channel {
   virtual WireTimes finish_sends(Seconds work_ended_at_s) = 0;
   // Makes the header's tensors on this end's device and starts to receive into them.
   virtual std::vector<at::Tensor> start_receives(const Header& header) = 0;
+  // How many bytes of the payload have come so far, in order. 0: not known before
+  // finish_receives().
+  virtual uint64_t arrived_bytes() const { return 0; }
   // Waits for them no longer than the deadline; returns the bytes that came.
   virtual uint64_t finish_receives(const Deadline& deadline) = 0;
 
   void require_state(State state, const char* call) const;
   std::string receive_note(Note note, std::string what, size_t samples_generated = 1);
+  std::string receive_trailer();
   size_t generated_samples(Kind kind, size_t samples) const;
   void send_counted(Note note, std::string bytes);
   void check_tensor(const at::Tensor& tensor, size_t index) const;
   void read_answer(const std::string& bytes);
   [[noreturn]] void fail_refused() const;
   void keep(const at::Tensor& tensor);
+  void sum(std::span<const at::Tensor> tensors);
   void send_whole_layers();
   void await_answer();
   void finish(const SenderTimes& times, const std::string& failure);
@@ -158,6 +163,7 @@ class Channel {
   Header header_;
   std::vector<at::Tensor> tensors_;  // put so far, or taken
   size_t sent_ = 0;                  // of them, handed to the back end
+  size_t summed_ = 0;                // of them, in sums_
   std::optional<std::string> answer_;
   MessageSums sums_;
 };

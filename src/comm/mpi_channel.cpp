@@ -73,7 +73,10 @@ bool MpiChannel::sends_done() {
 void MpiChannel::progress() {
   LaneChannel::progress();
   sends_done();
+  arrived_ += drop_done(receives_);
 }
+
+uint64_t MpiChannel::arrived_bytes() const { return arrived_; }
 
 void MpiChannel::send_parts(const at::Tensor& on_host) {
   auto owner = std::make_shared<const at::Tensor>(on_host);

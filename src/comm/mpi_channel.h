@@ -48,6 +48,7 @@ class MpiChannel : public LaneChannel {
   void progress() override;
   WireTimes finish_sends(Seconds work_ended_at_s) override;
   std::vector<at::Tensor> start_receives(const Header& header) override;
+  uint64_t arrived_bytes() const override;
   uint64_t finish_receives(const Deadline& deadline) override;
   void send_parts(const at::Tensor& on_host);
   void receive_parts(const at::Tensor& on_host);

@@ -145,10 +145,10 @@ TEST_F(OverMpi, SendTimeIsSplitAtTheEndOfThePrefill) {
     lane_.receive(1, 50, soon());  // sent after the receiver's answer
     const Stopwatch sending;
     wire.put(content(header, 2));
-    nap();  // layer 0 is sent meanwhile, as far as MPI does that by itself
-    wire.put(content(header, 3));
+    nap();  // layer 0 is under way
     const Seconds work_ended_at_s = now_s();
-    nap();  // after the prefill, before close: exposed
+    nap();  // after the prefill, before the last send: exposed
+    wire.put(content(header, 3));
     wire.close({.prefill_s = 0.2, .work_ended_at_s = work_ended_at_s});
     lane_.send(std::to_string(sending.elapsed_s()), 1, 50, soon());
   } else {
@@ -156,6 +156,7 @@ TEST_F(OverMpi, SendTimeIsSplitAtTheEndOfThePrefill) {
     wire.accept(expectation(header));
     const std::vector<at::Tensor> tensors = wire.take_all();
     lane_.send("answered", 0, 50, soon());
+    nap();  // so large a tensor does not move until its receiver lets MPI work
     const Delivery delivery = wire.close_received();
     EXPECT_EQ(delivery.sender_prefill_s, 0.2);
     EXPECT_GE(delivery.wire.exposed_s, 0.1);
@@ -202,9 +203,10 @@ TEST_F(OverMpi, WhileThePayloadMovesTheReceiverDoesNotWaitForWork) {
     wire.put(content(header, 0));
     wire.put(content(header, 1));
     lane_.receive(1, 50, soon());  // the receiver's answer is on its way
-    for (size_t i = 2; i < 4; ++i) wire.put(content(header, i));
+    wire.put(content(header, 2));
     const Seconds work_ended_at_s = now_s();
     std::this_thread::sleep_for(std::chrono::milliseconds(150));  // as a slow wire
+    wire.put(content(header, 3));
     wire.close({.work_ended_at_s = work_ended_at_s});
   } else {
     wire.accept(expectation(header));
