@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "model/device_watch.h"
+#include "ops/weighted_sum.h"
 
 namespace kvcomm {
 
@@ -229,7 +230,7 @@ at::Tensor mean_embedding(const Decoder& model, const at::Tensor& logits, double
   require_finite(logits);
   constexpr double kColdest = 1e-6;  // as in the release; scores would overflow below it
   const at::Tensor weights = at::softmax(logits / std::max(temperature, kColdest), 1);
-  return at::matmul(weights.to(model.embeddings().scalar_type()), model.embeddings());
+  return ops::weighted_sum(weights.to(model.embeddings().scalar_type()), model.embeddings());
 }
 
 class Vectors {
@@ -237,13 +238,16 @@ class Vectors {
   // lengths: of the table's embeddings, [vocab].
   Vectors(const Decoder& model, size_t requests, const VectorDecoding& decoding,
           const at::Tensor& lengths)
-      : model_(model), decoding_(decoding), lengths_(lengths), emitted_(requests) {}
+      : model_(model),
+        decoding_(decoding),
+        products_(model.embeddings()),
+        lengths_(lengths),
+        emitted_(requests) {}
 
   Taken take(const at::Tensor& logits, std::span<const Part> active) {
     const at::Tensor vectors = mean_embedding(model_, logits, decoding_.temperature);
     // A vector's own length changes nothing in what is nearest.
-    const std::vector<int64_t> nearest =
-        best_ids(at::matmul(vectors, model_.embeddings().t()).to(at::kFloat) / lengths_);
+    const std::vector<int64_t> nearest = best_ids(products_(vectors).to(at::kFloat) / lengths_);
     Taken taken;
     std::vector<int64_t> rows;
     for (size_t i = 0; i < nearest.size(); ++i) {
@@ -272,6 +276,7 @@ class Vectors {
  private:
   const Decoder& model_;
   VectorDecoding decoding_;
+  ops::Linear products_;  // with every embedding
   at::Tensor lengths_;
   std::vector<std::vector<at::Tensor>> emitted_;  // [requests][steps] of [hidden]
 };
