@@ -43,6 +43,8 @@ function(kvc_require_cuda variable what wheels)
                         "launch/setup.sh does), or set ${variable}.")
   endif()
 endfunction()
+set(KVCOMM_GPU_CODE -gencode=arch=compute_80,code=sm_80 -gencode=arch=compute_90,code=sm_90
+    -gencode=arch=compute_100,code=[sm_100,compute_100] CACHE STRING "The GPUs that nvcc compiles for")
 set(KVCOMM_CUDA_FOLDERS /usr/local/cuda $ENV{CUDA_HOME})
 if(KVCOMM_CUDA OR KVCOMM_CUDA_OBJECTS)
   find_path(KVCOMM_CUDA_INCLUDE cuda_runtime_api.h PATHS ${KVCOMM_TORCH_SITE}/nvidia/cu13/include NO_DEFAULT_PATH
@@ -54,6 +56,13 @@ if(KVCOMM_CUDA OR KVCOMM_CUDA_OBJECTS)
   kvc_require_cuda(KVCOMM_CUDA_INCLUDE "a folder with cuda_runtime_api.h and crt/host_defines.h"
                    "the wheels nvidia-cuda-runtime and nvidia-cuda-crt or the CUDA toolkit")
   kvc_require_cuda(KVCOMM_NCCL_INCLUDE "nccl.h" "the wheel nvidia-nccl-cu13 or NCCL")
+  # Kernels of our own; without nvcc libtorch's stand in for them, of which more are launched.
+  find_program(KVCOMM_NVCC nvcc PATHS ${KVCOMM_CUDA_FOLDERS} PATH_SUFFIXES bin)
+  if(NOT KVCOMM_NVCC)
+    message(WARNING "No nvcc in PATH, /usr/local/cuda or $CUDA_HOME: norms, rotary positions, gates and checksums run "
+                    "through libtorch's kernels, which are slower. Install CUDA 13's nvcc, or set KVCOMM_NVCC.")
+    set(KVCOMM_NVCC "")
+  endif()
   add_library(kvc_cuda_headers INTERFACE)
   add_library(kvc::cuda_headers ALIAS kvc_cuda_headers)
   target_include_directories(kvc_cuda_headers SYSTEM INTERFACE ${KVCOMM_CUDA_INCLUDE} ${KVCOMM_NCCL_INCLUDE})

@@ -41,6 +41,27 @@ function(kvc_library name)
   endif()
 endfunction()
 
+# kvc_kernels(ops a.cu ...): CUDA kernels as objects of the library kvc_ops. nvcc is called here, not as a language of
+# CMake's, which would link every program that has one through nvcc.
+function(kvc_kernels name)
+  if(NOT KVCOMM_NVCC)
+    return()
+  endif()
+  foreach(source ${ARGN})
+    set(object ${CMAKE_CURRENT_BINARY_DIR}/${source}.o)
+    add_custom_command(
+      OUTPUT ${object} DEPFILE ${object}.d
+      COMMAND ${KVCOMM_NVCC} -std=c++17 -O3 --fmad=false -lineinfo ${KVCOMM_GPU_CODE} -Xcompiler -fPIC
+              -I${CMAKE_SOURCE_DIR}/src -MD -MF ${object}.d -c ${CMAKE_CURRENT_SOURCE_DIR}/${source} -o ${object}
+      DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${source} COMMENT "Compiling kernels of ${source}" VERBATIM)
+    list(APPEND objects ${object})
+  endforeach()
+  add_custom_target(kvc_${name}_kernels DEPENDS ${objects})
+  target_sources(kvc_${name} PRIVATE ${objects})
+  target_compile_definitions(kvc_${name} PUBLIC KVCOMM_NVCC=1)
+  target_link_libraries(kvc_${name} PRIVATE kvc::cuda_headers)
+endfunction()
+
 # kvc_test(name SOURCES a.cpp ... LINKS kvc_x ... [RANKS n] [LABELS l ...] [TIMEOUT s]): one GoogleTest
 # program, run by itself or, with RANKS, under mpirun; a rank that fails ends the job.
 function(kvc_test name)

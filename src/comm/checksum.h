@@ -16,8 +16,9 @@ namespace kvcomm {
 
 uint64_t wire_sum(std::span<const std::byte> bytes);
 
-// The same of a contiguous tensor's bytes as a tensor operation: an int64 scalar on its device.
-at::Tensor wire_sum_on_device(const at::Tensor& tensor);
+// The same of each sample of a contiguous tensor, on its device: [samples] int64. offsets [samples
+// + 1]: the byte where each one begins, and where the last one ends.
+at::Tensor wire_sums_on_device(const at::Tensor& tensor, const std::vector<int64_t>& offsets);
 
 // The sums of a message, gathered tensor by tensor, then sample by sample. Those of tensors on a
 // GPU stay there until values() fetches them all at once.
@@ -29,7 +30,7 @@ class MessageSums {
 
  private:
   std::vector<uint64_t> on_host_;
-  std::vector<at::Tensor> on_device_;
+  std::vector<at::Tensor> on_device_;  // [samples] each
 };
 
 }  // namespace kvcomm

@@ -13,19 +13,34 @@ namespace kvcomm {
 
 namespace {
 
+// What the layers of a pass compute one after the other, in the same memory.
+struct Activations {
+  Activations(const ModelConfig& config, int64_t tokens, at::TensorOptions options) {
+    const auto rows = [&](int64_t width) { return at::empty({tokens, width}, options); };
+    normed = rows(config.hidden);
+    qkv = rows((config.heads + 2 * config.kv_heads) * config.head_dim);
+    gate_up = rows(2 * config.intermediate);
+    gated = rows(config.intermediate);
+    delta = rows(config.hidden);
+  }
+
+  at::Tensor normed, qkv, gate_up, gated, delta;  // [tokens, width]
+};
+
 // The stream that blocks read and add to. What a block gives is added in the same pass over memory
 // as the next one's norm.
 class Residual {
  public:
   explicit Residual(at::Tensor x) : x_(std::move(x)) {}
 
-  at::Tensor norm(const at::Tensor& weight, double eps) {
-    if (!delta_.defined()) return ops::rms_norm(x_, weight, eps);
-    at::Tensor out = at::empty_like(x_);
-    ops::add_rms_norm_into(x_, std::exchange(delta_, {}), weight, eps, out);
-    return out;
+  void norm_into(const at::Tensor& weight, double eps, at::Tensor& out) {
+    if (delta_.defined()) {
+      ops::add_rms_norm_into(x_, std::exchange(delta_, {}), weight, eps, out);
+    } else {
+      ops::rms_norm_into(x_, weight, eps, out);
+    }
   }
-  void add(at::Tensor delta) { delta_ = std::move(delta); }  // after the norm of x
+  void add(const at::Tensor& delta) { delta_ = delta; }  // after the norm of x; read by the next
   at::Tensor& x() {
     if (delta_.defined()) x_ += std::exchange(delta_, {});
     return x_;
@@ -54,12 +69,11 @@ struct Decoder::Layer {
   Layer(const WeightFiles& files, const ModelConfig& config, int64_t index,
         at::TensorOptions options);
 
-  void forward(Residual& residual, const Step& step, KvCache& cache,
+  void forward(Residual& residual, Activations& a, const Step& step, KvCache& cache,
                const Observer& observer) const;
-  // [tokens, hidden] each
-  at::Tensor attention(const at::Tensor& x, const Step& step, KvCache& cache,
-                       const Observer& observer) const;
-  at::Tensor mlp(const at::Tensor& x) const;
+  // Both from a.normed to a.delta.
+  void attention(Activations& a, const Step& step, KvCache& cache, const Observer& observer) const;
+  void mlp(Activations& a) const;
 
   const ModelConfig* config;
   int64_t index;
@@ -96,25 +110,32 @@ Decoder::Layer::Layer(const WeightFiles& files, const ModelConfig& c, int64_t la
   down_proj = ops::Linear(get("mlp.down_proj.weight"));
 }
 
-void Decoder::Layer::forward(Residual& residual, const Step& step, KvCache& cache,
+void Decoder::Layer::forward(Residual& residual, Activations& a, const Step& step, KvCache& cache,
                              const Observer& observer) const {
   const double eps = config->rms_norm_eps;
-  residual.add(attention(residual.norm(input_layernorm, eps), step, cache, observer));
-  residual.add(mlp(residual.norm(post_attention_layernorm, eps)));
+  residual.norm_into(input_layernorm, eps, a.normed);
+  attention(a, step, cache, observer);
+  residual.add(a.delta);
+  residual.norm_into(post_attention_layernorm, eps, a.normed);
+  mlp(a);
+  residual.add(a.delta);
 }
 
-at::Tensor Decoder::Layer::mlp(const at::Tensor& x) const {
-  return down_proj(ops::swiglu(gate_up_proj(x)));
+void Decoder::Layer::mlp(Activations& a) const {
+  gate_up_proj.into(a.normed, a.gate_up);
+  ops::swiglu_into(a.gate_up, a.gated);
+  down_proj.into(a.gated, a.delta);
 }
 
-at::Tensor Decoder::Layer::attention(const at::Tensor& x, const Step& step, KvCache& cache,
-                                     const Observer& observer) const {
-  const int64_t tokens = x.size(0), heads = config->heads, kv_heads = config->kv_heads;
+void Decoder::Layer::attention(Activations& a, const Step& step, KvCache& cache,
+                               const Observer& observer) const {
+  const int64_t tokens = a.normed.size(0), heads = config->heads, kv_heads = config->kv_heads;
   const LayerKind& kind = cache.kinds()[cache.kind_of(index)];
   const Step::Kind& now = step.kinds[cache.kind_of(index)];
   const LayerKv& kv = cache.layer(index);
 
-  at::Tensor qkv = qkv_proj(x).view({tokens, heads + 2 * kv_heads, config->head_dim});
+  qkv_proj.into(a.normed, a.qkv);
+  at::Tensor qkv = a.qkv.view({tokens, heads + 2 * kv_heads, config->head_dim});
   ops::rotate_and_store(qkv, {.cos = now.angles.cos,
                               .sin = now.angles.sin,
                               .row_of_token = now.cache_rows,
@@ -132,7 +153,7 @@ at::Tensor Decoder::Layer::attention(const at::Tensor& x, const Step& step, KvCa
                             ops::received_share(q, kv, now.ranges, received, observer.share_rule));
   }
   if (observer.after_layer) observer.after_layer(index, kv);
-  return o_proj(out.view({tokens, heads * config->head_dim}));
+  o_proj.into(out.view({tokens, heads * config->head_dim}), a.delta);
 }
 
 Decoder::Decoder(const std::filesystem::path& folder, at::ScalarType dtype, at::Device device,
@@ -180,10 +201,11 @@ Step Decoder::step(const KvCache& cache, std::vector<Part> parts, Step::Phase ph
 
 at::Tensor Decoder::layers(at::Tensor x, LayerRange range, const Step& step, KvCache& cache,
                            const Observer& observer) const {
+  Activations activations(config_, x.size(0), x.options());
   Residual residual(std::move(x));
   for (int64_t layer = range.from; layer < range.to; ++layer) {
     if (step.phase == Step::Phase::kPrefill) apply_edits(residual, layer, step);
-    layers_[static_cast<size_t>(layer)].forward(residual, step, cache, observer);
+    layers_[static_cast<size_t>(layer)].forward(residual, activations, step, cache, observer);
   }
   return residual.x();
 }

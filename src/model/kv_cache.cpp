@@ -45,17 +45,19 @@ KvCache::KvCache(const ModelConfig& config, int64_t layers, std::span<const Slot
 
 void KvCache::copy_received(int64_t layer, std::span<const SlotPlan> slots) {
   const LayerKv& all = this->layer(layer);
+  std::vector<at::Tensor> from, to;
   for (size_t slot = 0; slot < slots.size(); ++slot) {
     int64_t row = kinds_[kind_of(layer)].begins[slot];
     for (const Past& past : slots[slot].past) {
       const LayerKv received = past.layer(layer);
       if (!received.present()) continue;
       const int64_t rows = received.k.size(0);
-      all.k.narrow(0, row, rows).copy_(received.k);
-      all.v.narrow(0, row, rows).copy_(received.v);
+      from.insert(from.end(), {received.k, received.v});
+      to.insert(to.end(), {all.k.narrow(0, row, rows), all.v.narrow(0, row, rows)});
       row += rows;
     }
   }
+  if (!from.empty()) at::_foreach_copy_(to, from);  // on a GPU few launches, not two a slot
 }
 
 Context KvCache::context() const {

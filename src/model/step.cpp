@@ -12,7 +12,10 @@ namespace {
 class Upload {
  public:
   void add(const std::vector<int64_t>& list) { all_.insert(all_.end(), list.begin(), list.end()); }
-  void send(at::Device device) { sent_ = at::tensor(all_, at::kLong).to(device); }
+  // The host does not wait: what it sends out of common memory is copied before the call returns.
+  void send(at::Device device) {
+    sent_ = at::tensor(all_, at::kLong).to(device, at::kLong, /*non_blocking=*/true);
+  }
 
   // Lists in the order of add(); each is taken once.
   at::Tensor take(size_t count) {

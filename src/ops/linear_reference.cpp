@@ -6,7 +6,7 @@ namespace kvcomm::ops::reference {
 
 void linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
             at::Tensor& out) {
-  out.copy_(at::linear(x, weight, bias));
+  at::linear_out(out, x, weight, bias);
 }
 
 }  // namespace kvcomm::ops::reference

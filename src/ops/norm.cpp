@@ -16,7 +16,7 @@ void norm(at::Tensor& h, const at::Tensor& delta, const at::Tensor& weight, doub
   require(weight, {h.size(-1)}, type, "The norm's weight");
   require(out, h.sizes(), type, "The norm's result");
   h.is_cpu() ? cpu::add_rms_norm(h, delta, weight, eps, out)
-             : reference::add_rms_norm(h, delta, weight, eps, out);
+             : cuda::add_rms_norm(h, delta, weight, eps, out);
 }
 
 }  // namespace

@@ -22,6 +22,10 @@ namespace cpu {
 void add_rms_norm(at::Tensor& h, const at::Tensor& delta, const at::Tensor& weight, double eps,
                   at::Tensor& out);
 }
+namespace cuda {
+void add_rms_norm(at::Tensor& h, const at::Tensor& delta, const at::Tensor& weight, double eps,
+                  at::Tensor& out);
+}
 namespace reference {  // any device
 void add_rms_norm(at::Tensor& h, const at::Tensor& delta, const at::Tensor& weight, double eps,
                   at::Tensor& out);

@@ -22,7 +22,7 @@ void rotate_and_store(at::Tensor& qkv, const RotaryStore& store) {
          "cache (int64) for each token; qkv is {} with {} KV heads and {} rows.",
          c10::str(qkv.sizes()), kv_heads, store.row_of_token.numel());
   }
-  qkv.is_cpu() ? cpu::rotate_and_store(qkv, store) : reference::rotate_and_store(qkv, store);
+  qkv.is_cpu() ? cpu::rotate_and_store(qkv, store) : cuda::rotate_and_store(qkv, store);
 }
 
 }  // namespace kvcomm::ops

@@ -23,6 +23,9 @@ void rotate_and_store(at::Tensor& qkv, const RotaryStore& store);
 namespace cpu {
 void rotate_and_store(at::Tensor& qkv, const RotaryStore& store);
 }
+namespace cuda {
+void rotate_and_store(at::Tensor& qkv, const RotaryStore& store);
+}
 namespace reference {  // any device
 void rotate_and_store(at::Tensor& qkv, const RotaryStore& store);
 }

@@ -15,6 +15,9 @@ void swiglu_into(const at::Tensor& gate_up, at::Tensor& out);
 namespace cpu {
 void swiglu(const at::Tensor& gate_up, at::Tensor& out);
 }
+namespace cuda {
+void swiglu(const at::Tensor& gate_up, at::Tensor& out);
+}
 namespace reference {  // any device
 void swiglu(const at::Tensor& gate_up, at::Tensor& out);
 }

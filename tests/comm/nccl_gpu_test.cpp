@@ -75,8 +75,14 @@ TEST_F(NcclOnGpus, ScriptOfMessagesArrivesAndItsTraceIsTheLoopbacks) {
 TEST_F(NcclOnGpus, SumsOnTheGpuAreThoseOfTheHost) {
   const at::Tensor tensor = at::randn({1001, 3, 5}).to(at::kBFloat16);
   const std::span bytes(static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes());
-  const at::Tensor sum = wire_sum_on_device(tensor.to(gpu_));
-  EXPECT_EQ(static_cast<uint64_t>(sum.item<int64_t>()), wire_sum(bytes));
+  std::vector<int64_t> offsets{0};
+  for (int64_t row = 1; row <= 1001; row += 10) offsets.push_back(30 * row);  // several launches
+  const at::Tensor sums = wire_sums_on_device(tensor.to(gpu_), offsets).cpu();
+  for (size_t i = 0; i + 1 < offsets.size(); ++i) {
+    const auto begin = static_cast<size_t>(offsets[i]), end = static_cast<size_t>(offsets[i + 1]);
+    EXPECT_EQ(static_cast<uint64_t>(sums[static_cast<int64_t>(i)].item<int64_t>()),
+              wire_sum(bytes.subspan(begin, end - begin)));
+  }
 }
 
 }  // namespace
