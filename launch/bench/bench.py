@@ -121,8 +121,10 @@ def rounds(args, folder: Path, llama: bool) -> tuple[dict, dict]:
     for number in range(1, args.repeats + 1):
         pairs.new_round()
         for case in alone:
-            speeds[case].append(tokens_round(case, args.threads, llama))
-            print(f"round {number}: {case}: {record.shown(speeds[case][-1])}", file=sys.stderr)
+            ours = tokens.kvcomm(case, MODEL, args.threads)
+            theirs = tokens.llama(case, args.threads) if llama and case.beside_llama else None
+            speeds[case].append((ours, theirs))
+            print(f"round {number}: {case}: {record.shown(ours, theirs)}", file=sys.stderr)
         for case in wanted:
             if case.once and number > 1:
                 continue
@@ -131,16 +133,6 @@ def rounds(args, folder: Path, llama: bool) -> tuple[dict, dict]:
             print(f"round {number}: {case}: {1 / ours.rate:.3f} and {1 / theirs.rate:.3f} "
                   f"s/sample, ratio {ours.rate / theirs.rate:.2f}", file=sys.stderr)
     return results, speeds
-
-
-def tokens_round(case: tokens.Tokens, threads: int, llama: bool) -> dict:
-    """One round of the model alone: kvcomm, its peer, and the machine's limit beside them."""
-    config = program.model_config(MODEL)
-    ours = tokens.kvcomm(case, MODEL, threads)
-    theirs = tokens.llama(case, threads) if llama and case.beside_llama else None
-    limit = machine.limit(case, config)
-    return {"kvcomm": ours, "llama.cpp": theirs, "limit": limit,
-            "figures": tokens.figures(case, config, ours, theirs, limit)}
 
 
 def main() -> None:
@@ -156,6 +148,8 @@ def main() -> None:
         "torch": torch.__version__, "transformers": transformers.__version__}
     missing = tokens.why_no_llama() if any(case.beside_llama for case in alone) else "not asked for"
     about |= {"llama.cpp": missing or tokens.llama_version(), "load_before": machine.load_average()}
+    if warning := record.busy(about):
+        print(f"warning: {warning}", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="kvcomm-bench-data-") as made:
         folder, about["data"] = data_folder(args, made)
         print(f"data: {about['data']}", file=sys.stderr)

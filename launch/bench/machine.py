@@ -11,8 +11,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tokens import Tokens, shapes
-
 ROWS = (1, 8, 64, 512)  # of a matrix product: tokens that pass through a layer together
 
 
@@ -26,6 +24,13 @@ def best_s(work, repeats: int) -> float:
     return min(times)
 
 
+def shapes(model: dict) -> list[tuple[int, int]]:
+    """(out, in) of a layer's four products; q, k and v are one, gate and up too."""
+    hidden, inner, head = model["hidden_size"], model["intermediate_size"], model["head_dim"]
+    q, kv = model["num_attention_heads"] * head, model["num_key_value_heads"] * head
+    return [(q + 2 * kv, hidden), (hidden, q), (2 * inner, hidden), (hidden, inner)]
+
+
 def linear_onednn(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
 
@@ -37,28 +42,23 @@ LINEARS = {"float32": ("float32", torch.nn.functional.linear),
 
 
 @torch.inference_mode()
-def products(model: dict, kind: torch.dtype, linear, rows: tuple[int, ...]) -> dict[int, float]:
+def products(model: dict, kind: torch.dtype, linear) -> dict[int, float]:
     """FLOP/s of all layers' matrix products one after the other, by the number of rows."""
     layers = [[torch.randn(shape).to(kind) for shape in shapes(model)]
               for _ in range(model["num_hidden_layers"])]
     flops = 2 * sum(w.numel() for layer in layers for w in layer)
     found = {}
-    for count in rows:
-        inputs = [torch.randn(count, w.shape[1]).to(kind) for w in layers[0]]
+    for rows in ROWS:
+        inputs = [torch.randn(rows, w.shape[1]).to(kind) for w in layers[0]]
         pairs = [pair for layer in layers for pair in zip(inputs, layer)]
-        found[count] = count * flops / best_s(lambda: [linear(x, w) for x, w in pairs], 3)
+        found[rows] = rows * flops / best_s(lambda: [linear(x, w) for x, w in pairs], 3)
     return found
 
 
-def products_by_linear(model: dict, rows: tuple[int, ...], dtypes=("float32", "bfloat16")) -> dict:
-    return {name: products(model, getattr(torch, dtype), linear, rows)
-            for name, (dtype, linear) in LINEARS.items() if dtype in dtypes}
-
-
-def halves(kernel, array: np.ndarray):
-    """The kernel on one part a thread: numpy's own run on one."""
-    pool, parts = ThreadPoolExecutor(torch.get_num_threads()), np.array_split(
-        array, torch.get_num_threads())
+def by_all_threads(kernel, array: np.ndarray):
+    """numpy's kernels run on one thread each."""
+    threads = torch.get_num_threads()
+    pool, parts = ThreadPoolExecutor(threads), np.array_split(array, threads)
     return lambda: list(pool.map(kernel, parts))
 
 
@@ -69,22 +69,15 @@ def reads() -> dict[str, float]:
     vector = torch.ones(1, 8192)
     kernels = {"torch sum": big.sum,
                "torch matrix-vector": lambda: torch.nn.functional.linear(vector, big),
-               "numpy maximum": halves(np.max, big.numpy().reshape(-1).view(np.int64))}
+               "numpy maximum": by_all_threads(np.max, big.numpy().reshape(-1).view(np.int64))}
     return {name: big.nbytes / best_s(kernel, 5) for name, kernel in kernels.items()}
 
 
 def limits(model: dict) -> dict:
     """What this machine reaches with this model's shapes: FLOP/s by LINEARS and rows, bytes/s."""
-    return {"products": products_by_linear(model, ROWS), "reads": reads()}
-
-
-def limit(case: Tokens, model: dict) -> float:
-    """The best that was found of what the case is held against, as tokens.figures has it."""
-    if case.beside_llama:
-        return max(reads().values())
-    rows = case.batch * case.prompt
-    speeds = products_by_linear(model, (rows,), (case.dtype,))
-    return max(by_rows[rows] for by_rows in speeds.values())
+    return {"products": {name: products(model, getattr(torch, dtype), linear)
+                         for name, (dtype, linear) in LINEARS.items()},
+            "reads": reads()}
 
 
 def git(*arguments: str) -> str:

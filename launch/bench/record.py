@@ -64,6 +64,14 @@ def spread(figures: list[float], form: str) -> str:
     return f"{min(figures):{form}} to {max(figures):{form}}"
 
 
+def busy(about: dict) -> str:
+    """What a reader must know of a machine that had other work; empty where it had none."""
+    load = about["load_before"][0]
+    return "" if load < 0.5 else (
+        f"the machine was busy before this began (load {load:.1f}): threads that wait for each other "
+        "in transformers lose most by it, so the ratios are too good.")
+
+
 def targets_table(lines: list[dict]) -> str:
     cells = []
     for line in lines:
@@ -100,12 +108,13 @@ def parts(lines) -> str:
                   "rest ms"], cells, 5)
 
 
-def shown(one: dict) -> str:
+def shown(ours: tokens.Speed, theirs: tokens.Speed | None) -> str:
     """One round of the model alone."""
-    speeds = "; ".join(f"{who} {one[who].prompt:.0f} and {one[who].generation:.1f} tokens/s"
-                       for who in ("kvcomm", "llama.cpp") if one[who])
-    figures = ", ".join(f"{name} {value:.2f}" for name, value in one["figures"].items())
-    return f"{speeds}; {figures}"
+    text = f"{ours.prompt:.1f} prompt and {ours.generation:.1f} generated tokens/s"
+    if theirs:
+        text += (f" and {theirs.prompt:.1f} and {theirs.generation:.1f}, ratio "
+                 f"{ours.prompt / theirs.prompt:.2f} and {ours.generation / theirs.generation:.2f}")
+    return f"{text}; {ours.of_product:.0%} of the product, {ours.of_read:.0%} of the read"
 
 
 def model_alone(lines) -> str:
@@ -115,11 +124,14 @@ def model_alone(lines) -> str:
             if not l[who]:
                 continue
             shape = [str(l[key]) for key in ("batch", "prompt", "generate")]
+            shares = ["-", "-"]
+            if who == "kvcomm":
+                shares = [f"{median(l['figures'][of]):.0%}" for of in ("of product", "of read")]
             cells.append([l["dtype"], *shape, who,
                           *(f"{median(speed[part] for speed in l[who]):.1f}"
-                            for part in ("prompt", "generation"))])
+                            for part in ("prompt", "generation")), *shares])
     return table(["dtype", "batch", "prompt", "generated", "program", "prompt tokens/s",
-                  "generated tokens/s"], cells, 1)
+                  "generated tokens/s", "of product", "of read"], cells, 1)
 
 
 def methods(lines) -> str:
@@ -165,6 +177,7 @@ HEAD = """# kvcomm beside its peers, {date}
 TARGETS_PART = """## Targets
 
 Ratios are kvcomm / its peer; each is the median of the rounds' own. `--only` takes a case's name.
+{busy}
 
 {targets}
 """
@@ -210,9 +223,10 @@ outside the model; nld and cipher have three prefills and decodings, first answe
 MODEL_PART = """## The model alone
 
 `kvcomm bench model` and llama.cpp's llama-bench on the same weights, medians, {threads} threads.
-llama.cpp: {llama}. Generation goes on behind the prompt (llama-bench's --n-depth). Each round
-measures beside them what they are held against: matrix products of the layers' shapes at as many
-rows as the batch has tokens, by torch and oneDNN, or reads of 512 MiB. The best one counts.
+llama.cpp: {llama}. Generation goes on behind the prompt (llama-bench's --n-depth). kvcomm measures
+between its own work what it is held against: the best of several matrix products of the layers'
+shapes with as many rows as the batch has tokens, and of several reads of as many bytes as the
+weights have.
 
 {model_alone}
 """
@@ -240,7 +254,9 @@ def page(raw: dict) -> str:
     facts = "\n".join(f"| {k} | {cell(value)} |" for k, value in about.items() if k != "data")
     parts_of_page = [HEAD.format(date=about["date"], facts=facts)]
     if any(line["rounds"] for line in raw["targets"]):
-        parts_of_page.append(TARGETS_PART.format(targets=targets_table(raw["targets"])))
+        parts_of_page.append(TARGETS_PART.format(
+            busy=busy(about) and f"**Beware: {busy(about)}**",
+            targets=targets_table(raw["targets"])))
     if lines:
         full = sorted({line["full_batch"] for line in lines if not line["batch"]})
         parts_of_page.append(METHODS_PART.format(

@@ -41,11 +41,11 @@ def of_model() -> list[Target]:
             found += [Target("prompt tokens/s / llama.cpp's", str(case), "prompt", 1),
                       Target("generated tokens/s / llama.cpp's", str(case), "generation",
                              generation),
-                      Target("generation's bytes/s of a bare read", str(case), "of the read", read,
+                      Target("generation's bytes/s of a bare read", str(case), "of read", read,
                              share=True)]
         else:
             found.append(Target("prompts' FLOP/s of bare matrix products", str(case),
-                                "of the product", of_product[case.dtype], share=True))
+                                "of product", of_product[case.dtype], share=True))
     return found
 
 

@@ -1,6 +1,6 @@
 """Tokens per second of the model alone: beside llama.cpp, and beside what the machine can do.
 
-Nothing here imports torch: what is read and counted is tested without it.
+Nothing here imports torch: what is read is tested without it.
 """
 
 import json
@@ -13,7 +13,6 @@ from pathlib import Path
 from program import PROGRAM, ROOT
 
 PEERS = ROOT / ".bench-peers"  # llama.sh's
-WIDTH_BYTES = {"float32": 4, "bfloat16": 2}
 
 
 @dataclass(frozen=True)
@@ -34,19 +33,22 @@ class Tokens:
 
 
 # As llama-bench is usually given; and a batch of prompts as long as the data sets'.
-TOKENS = tuple(Tokens(dtype, *shape) for dtype in WIDTH_BYTES
+TOKENS = tuple(Tokens(dtype, *shape) for dtype in ("float32", "bfloat16")
                for shape in ((1, 512, 128), (8, 64, 32)))
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Tokens per second, of all sequences together."""
+    """Tokens per second, of all sequences together; shares of what the machine was found to do."""
 
     prompt: float
     generation: float
+    of_product: float = 0  # prompts' FLOP/s of bare matrix products, kvcomm's alone
+    of_read: float = 0  # generation's bytes/s of a bare read, the same
 
 
 def kvcomm(case: Tokens, model: str, threads: int) -> Speed:
+    """It measures the machine's limits between its own work, so that both are slowed alike."""
     with tempfile.TemporaryDirectory(prefix="kvcomm-bench-tokens-") as folder:
         path = Path(folder) / "speed.json"
         output_of(PROGRAM, "bench", "model", "--model", ROOT / "models" / model,
@@ -56,8 +58,10 @@ def kvcomm(case: Tokens, model: str, threads: int) -> Speed:
 
 
 def read_kvcomm(text: str) -> Speed:
-    found = json.loads(text)
-    return Speed(found["prompt_tokens_per_s"], found["generated_tokens_per_s"])
+    """Of the record of `kvcomm bench model` with one row."""
+    [row] = json.loads(text)["rows"]
+    return Speed(*(row[key] for key in ("prompt_tokens_per_s", "generated_tokens_per_s",
+                                        "prefill_share_of_product", "decode_share_of_read")))
 
 
 def llama(case: Tokens, threads: int) -> Speed:
@@ -94,52 +98,14 @@ def why_no_llama() -> str:
     return "not measured: llama-bench could not be made here"
 
 
-# ---- what a token asks of the machine
-
-def shapes(model: dict) -> list[tuple[int, int]]:
-    """(out, in) of a layer's four products; q, k and v are one, gate and up too."""
-    hidden, inner, head = model["hidden_size"], model["intermediate_size"], model["head_dim"]
-    q, kv = model["num_attention_heads"] * head, model["num_key_value_heads"] * head
-    return [(q + 2 * kv, hidden), (hidden, q), (2 * inner, hidden), (hidden, inner)]
-
-
-def layer_weights(model: dict) -> int:
-    return sum(out * of for out, of in shapes(model))
-
-
-def prompt_flops(model: dict, tokens: int) -> float:
-    """Of reading one prompt: products, attention's lower triangle, the last token's logits."""
-    width = model["num_attention_heads"] * model["head_dim"]
-    layer = 2 * tokens * layer_weights(model) + 2 * tokens * tokens * width
-    return model["num_hidden_layers"] * layer + 2 * model["hidden_size"] * model["vocab_size"]
-
-
-def step_bytes(model: dict, case: Tokens) -> float:
-    """Read for a token of each sequence: the weights once, keys and values of half way through."""
-    kv = 2 * model["num_key_value_heads"] * model["head_dim"]
-    rows = case.batch * (case.prompt + case.generate / 2)
-    layer = layer_weights(model) + kv * rows
-    values = model["num_hidden_layers"] * layer + model["hidden_size"] * model["vocab_size"]
-    return values * WIDTH_BYTES[case.dtype]
-
-
-def figures(case: Tokens, model: dict, ours: Speed, theirs: Speed | None, limit: float) -> dict:
-    """One round's. limit: bytes/s where generation is looked at, FLOP/s where prompts are."""
-    if not case.beside_llama:
-        flops = ours.prompt / case.prompt * prompt_flops(model, case.prompt)
-        return {"of the product": flops / limit}
-    found = {"of the read": ours.generation / case.batch * step_bytes(model, case) / limit}
-    if theirs:
-        found |= {"prompt": ours.prompt / theirs.prompt,
-                  "generation": ours.generation / theirs.generation}
-    return found
-
-
-def line(case: Tokens, rounds: list[dict]) -> dict:
-    """All rounds of a case, each as bench.py's `tokens_round` gives it."""
-    names = rounds[0]["figures"]
-    return {"name": str(case), **asdict(case),
-            "figures": {name: [one["figures"][name] for one in rounds] for name in names},
-            "limits": [one["limit"] for one in rounds],
-            **{who: [asdict(one[who]) for one in rounds if one[who]]
-               for who in ("kvcomm", "llama.cpp")}}
+def line(case: Tokens, pairs: list[tuple[Speed, Speed | None]]) -> dict:
+    """All rounds of a case: kvcomm's and llama.cpp's speeds."""
+    ours = [speed for speed, _ in pairs]
+    figures = {"of product": [speed.of_product for speed in ours],
+               "of read": [speed.of_read for speed in ours]}
+    if all(theirs for _, theirs in pairs):
+        figures |= {part: [getattr(a, part) / getattr(b, part) for a, b in pairs]
+                    for part in ("prompt", "generation")}
+    return {"name": str(case), **asdict(case), "figures": figures,
+            "kvcomm": [asdict(speed) for speed in ours],
+            "llama.cpp": [asdict(theirs) for _, theirs in pairs if theirs]}

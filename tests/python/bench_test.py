@@ -15,24 +15,12 @@ import targets  # noqa: E402
 import tokens  # noqa: E402
 from measured import AS_A_USER, BOTH_8, METHODS, Case, Measured  # noqa: E402
 
-SMALL = {"hidden_size": 4, "intermediate_size": 8, "head_dim": 2, "num_attention_heads": 2,
-         "num_key_value_heads": 1, "num_hidden_layers": 3, "vocab_size": 10}
-WEIGHTS = 8 * 4 + 4 * 4 + 16 * 4 + 4 * 8  # of a layer
 LLAMA = '''[{"n_prompt": %d, "n_gen": %d, "n_depth": 0, "avg_ts": %f, "samples_ts": [1.0]}]'''
 
 
 def measured(seconds, answers=("a", "b"), **more):
     return Measured(seconds=seconds, prefill_s=1, decode_s=0.5, answers=list(answers),
                     context_tokens=[3, 4], prompt_tokens=[5, 6], output_tokens=[1, 1], **more)
-
-
-def alone(case, ours, theirs, limit):
-    return {"kvcomm": ours, "llama.cpp": theirs, "limit": limit,
-            "figures": tokens.figures(case, SMALL, ours, theirs, limit)}
-
-
-def by_name(lines):
-    return {(line["name"], line["what"]): line for line in lines}
 
 
 class Targets(unittest.TestCase):
@@ -62,26 +50,20 @@ class TokensPerSecond(unittest.TestCase):
         for texts in ((prompt, generation), (generation, prompt)):
             self.assertEqual(tokens.read_llama(*texts), tokens.Speed(812.5, 40.25))
 
-    def test_a_prompt_is_weighed_by_its_products_attention_and_logits(self):
-        self.assertEqual(tokens.prompt_flops(SMALL, 5),
-                         3 * (2 * 5 * WEIGHTS + 2 * 25 * 4) + 2 * 4 * 10)
+    def test_kvcomms_record_is_read(self):
+        row = {"prompt_tokens_per_s": 900.5, "generated_tokens_per_s": 50.25, "batch": 1,
+               "prefill_share_of_product": 0.9, "decode_share_of_read": 0.8}
+        self.assertEqual(tokens.read_kvcomm(json.dumps({"bench": "model", "rows": [row]})),
+                         tokens.Speed(900.5, 50.25, 0.9, 0.8))
 
-    def test_a_step_reads_the_weights_once_and_each_sequences_rows(self):
-        one = tokens.Tokens("bfloat16", batch=1, prompt=6, generate=4)
-        eight = tokens.Tokens("float32", batch=8, prompt=6, generate=4)
-        self.assertEqual(tokens.step_bytes(SMALL, one), 2 * (3 * (WEIGHTS + 4 * 8) + 40))
-        self.assertEqual(tokens.step_bytes(SMALL, eight), 4 * (3 * (WEIGHTS + 4 * 64) + 40))
-
-    def test_figures_of_a_round(self):
-        one, eight = tokens.Tokens("float32", 1, 6, 4), tokens.Tokens("float32", 8, 6, 4)
-        bytes_a_step = tokens.step_bytes(SMALL, one)
-        found = tokens.figures(one, SMALL, tokens.Speed(200, 30), tokens.Speed(100, 40), 60 * bytes_a_step)
-        self.assertEqual(found, {"of the read": 0.5, "prompt": 2, "generation": 0.75})
-        self.assertEqual(tokens.figures(one, SMALL, tokens.Speed(1, 30), None, 30 * bytes_a_step),
-                         {"of the read": 1})
-        flops = tokens.prompt_flops(SMALL, 6)
-        self.assertEqual(tokens.figures(eight, SMALL, tokens.Speed(60, 1), None, 20 * flops),
-                         {"of the product": 0.5})
+    def test_rounds_have_shares_and_ratios(self):
+        rounds = [(tokens.Speed(200, 30, 0.9, 0.8), tokens.Speed(100, 40)),
+                  (tokens.Speed(300, 50, 0.7, 0.6), tokens.Speed(100, 50))]
+        shares = {"of product": [0.9, 0.7], "of read": [0.8, 0.6]}
+        self.assertEqual(tokens.line(tokens.TOKENS[0], rounds)["figures"],
+                         shares | {"prompt": [2, 3], "generation": [0.75, 1]})
+        alone = tokens.line(tokens.TOKENS[0], [(ours, None) for ours, _ in rounds])
+        self.assertEqual((alone["figures"], alone["llama.cpp"]), (shares, []))
 
 
 class Record(unittest.TestCase):
@@ -89,13 +71,11 @@ class Record(unittest.TestCase):
         default, eight = (Case("float32", "countries", "kvcomm", *b) for b in (AS_A_USER, BOTH_8))
         results = {default: [(measured(1, batch=16), measured(s)) for s in (4.5, 4.1, 4.2)],
                    eight: [(measured(1, batch=8), measured(1.2, ("a", "other")))]}
-        case = tokens.TOKENS[0]
-        speeds = {case: [alone(case, tokens.Speed(200, 30), tokens.Speed(100, 40), 1e9)]}
+        speeds = {tokens.TOKENS[0]: [(tokens.Speed(200, 30, 0.9, 0.8), tokens.Speed(100, 40))]}
         about = {"date": "2026-01-02", "cpu": "A CPU", "cores": 2, "threads": 2, "data": "made",
-                 "llama.cpp": "llama-bench of 1.2"}
+                 "llama.cpp": "llama-bench of 1.2", "load_before": [0.1, 0.2, 3.0]}
         limits = {"products": {"float32": {1: 1e9, 8: 2e9}}, "reads": {"torch sum": 3e9}}
         self.raw = record.made(about, results, speeds, [], limits)
-        self.names = by_name(self.raw["targets"])
 
     def test_targets_are_told_first(self):
         page = record.page(self.raw)
@@ -103,7 +83,14 @@ class Record(unittest.TestCase):
         self.assertIn("| float32 countries kvcomm batch default against 1 | 4.00 | 4.20 | 4.10 to 4.50 | 3 | yes |",
                       page)
         self.assertIn("| float32 countries kvcomm batch 8 | 1.50 | 1.20 | 1.20 to 1.20 | 1 | **no** |", page)
+        self.assertIn("generated tokens/s / llama.cpp's | tokens float32 batch 1 | 0.95 | 0.75 |", page)
+        self.assertIn("of a bare read | tokens float32 batch 1 | 85% | 80% |", page)
         self.assertIn("A default batch held 16 samples.", page)
+
+    def test_a_busy_machine_is_told(self):
+        self.assertNotIn("Beware", record.page(self.raw))
+        self.raw["about"][0]["load_before"][0] = 1.5
+        self.assertIn("**Beware: the machine was busy", record.page(self.raw))
 
     def test_float32_answers_that_differ_are_listed(self):
         self.assertIn("- float32 countries kvcomm batch 8, sample 1: 'b' and 'other'", record.page(self.raw))
