@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Seconds per sample of every method beside plain transformers on this CPU, and of reading data sets
-# beside Python's json -> results/benchmarks/
-#   launch/bench.sh [--methods kvcomm nld ...] [--samples 8] [--repeats 3] [--threads 2]
+# Seconds per sample of every method beside plain transformers on this CPU, tokens per second beside
+# llama.cpp, reading data sets beside Python's json, and which targets are met -> results/benchmarks/
+#   launch/bench.sh [--methods kvcomm nld ...] [--samples 16] [--repeats 3] [--threads 2]
 #                   [--only REGEX of cases] [--data FOLDER] [--output FOLDER]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cd "$root"
 
 case " $* " in
-  *" -h "* | *" --help "*) sed -n '2,5s/^# *//p' "$0" && exit ;;
+  *" -h "* | *" --help "*) sed -n '2,5s/^# //p' "$0" && exit ;;
 esac
 
 readonly venv=.venv-bench requirements=launch/bench/requirements.txt
@@ -34,5 +34,5 @@ install_venv() {
 launch/setup.sh kvcomm
 launch/setup.sh read_dataset
 install_venv
-say "measuring (32 minutes on two cores with --samples 4; --methods, --only and --repeats shorten it too)"
+say "measuring (about 45 minutes on two cores; --methods, --only and --repeats shorten it)"
 exec "$venv/bin/python" launch/bench/bench.py "$@"

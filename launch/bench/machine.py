@@ -1,17 +1,17 @@
-"""What this machine can do at best, and what a case asks of it."""
+"""What this machine can do at best."""
 
 import os
 import platform
 import re
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from measured import AC_LAYER, Case, Measured
-
-ROWS = (1, 8, 64, 160, 512)  # of a matrix product: tokens that pass through a layer together
+ROWS = (1, 8, 64, 512)  # of a matrix product: tokens that pass through a layer together
 
 
 def best_s(work, repeats: int) -> float:
@@ -43,7 +43,7 @@ LINEARS = {"float32": ("float32", torch.nn.functional.linear),
 
 @torch.inference_mode()
 def products(model: dict, kind: torch.dtype, linear) -> dict[int, float]:
-    """GFLOP/s of all layers' matrix products one after the other, by the number of rows."""
+    """FLOP/s of all layers' matrix products one after the other, by the number of rows."""
     layers = [[torch.randn(shape).to(kind) for shape in shapes(model)]
               for _ in range(model["num_hidden_layers"])]
     flops = 2 * sum(w.numel() for layer in layers for w in layer)
@@ -51,53 +51,33 @@ def products(model: dict, kind: torch.dtype, linear) -> dict[int, float]:
     for rows in ROWS:
         inputs = [torch.randn(rows, w.shape[1]).to(kind) for w in layers[0]]
         pairs = [pair for layer in layers for pair in zip(inputs, layer)]
-        seconds = best_s(lambda: [linear(x, w) for x, w in pairs], 7)
-        found[rows] = rows * flops / seconds / 1e9
+        found[rows] = rows * flops / best_s(lambda: [linear(x, w) for x, w in pairs], 3)
     return found
+
+
+def by_all_threads(kernel, array: np.ndarray):
+    """numpy's kernels run on one thread each."""
+    threads = torch.get_num_threads()
+    pool, parts = ThreadPoolExecutor(threads), np.array_split(array, threads)
+    return lambda: list(pool.map(kernel, parts))
 
 
 @torch.inference_mode()
-def bandwidths() -> dict[str, float]:
-    """GB/s of a large copy (read and written) and of matrix times vector (read)."""
-    big = torch.ones(16384, 8192)  # 512 MiB, far beyond the caches
-    half, other = big[:8192], big[8192:]
-    found = {"copy": 2 * half.nbytes / best_s(lambda: other.copy_(half), 7) / 1e9}
-    for dtype in ("float32", "bfloat16"):
-        matrix = big.to(getattr(torch, dtype))
-        vector = torch.ones(1, 8192, dtype=matrix.dtype)
-        work = lambda: torch.nn.functional.linear(vector, matrix)
-        found[f"matrix-vector {dtype}"] = matrix.nbytes / best_s(work, 7) / 1e9
-    return found
+def reads() -> dict[str, float]:
+    """Bytes/s of kernels that read 512 MiB, far beyond the caches, and write next to nothing."""
+    big = torch.ones(16384, 8192)
+    vector = torch.ones(1, 8192)
+    kernels = {"torch sum": big.sum,
+               "torch matrix-vector": lambda: torch.nn.functional.linear(vector, big),
+               "numpy maximum": by_all_threads(np.max, big.numpy().reshape(-1).view(np.int64))}
+    return {name: big.nbytes / best_s(kernel, 5) for name, kernel in kernels.items()}
 
 
 def limits(model: dict) -> dict:
-    """What this machine reaches with this model's shapes: GFLOP/s by LINEARS and rows, GB/s."""
+    """What this machine reaches with this model's shapes: FLOP/s by LINEARS and rows, bytes/s."""
     return {"products": {name: products(model, getattr(torch, dtype), linear)
                          for name, (dtype, linear) in LINEARS.items()},
-            "bandwidth": bandwidths()}
-
-
-def prefill_flops(model: dict, case: Case, m: Measured) -> float:
-    """Of a method with one prompt at each end."""
-    layers, width = model["num_hidden_layers"], model["num_attention_heads"] * model["head_dim"]
-    linear = 2 * sum(out * of for out, of in shapes(model))
-    # of a layer; attention: half of the square, q k and a v
-    own = lambda tokens: tokens * linear + 2 * tokens * tokens * width
-    flops = 0
-    for context, prompt in zip(m.context_tokens, m.prompt_tokens):
-        flops += (AC_LAYER if case.method == "ac" else layers) * own(context) + layers * own(prompt)
-        flops += 4 * prompt * context * width * len(m.layers)
-        flops += 2 * model["hidden_size"] * model["vocab_size"]  # the last token's logits
-    return flops
-
-
-def decode_bytes(model: dict, case: Case, m: Measured) -> float:
-    """The weights, read once a step by a whole batch (KV is a few percent of it here)."""
-    weights = (model["num_hidden_layers"] * sum(out * of for out, of in shapes(model))
-               + model["hidden_size"] * model["vocab_size"])
-    starts = range(0, len(m.output_tokens), case.batch)
-    steps = sum(max(m.output_tokens[i:i + case.batch]) - 1 for i in starts)
-    return steps * weights * getattr(torch, case.dtype).itemsize
+            "reads": reads()}
 
 
 def git(*arguments: str) -> str:

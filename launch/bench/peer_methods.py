@@ -108,9 +108,9 @@ def run(peer: Peer, case: Case, records, prompts: Prompts, given) -> Measured:
 
     given: (new tokens of an answer, the layers that the program sent).
     """
-    out, clock = Measured(), Clock()
-    for i in range(0, len(records), case.batch):
-        batch = Batch(case.method, records[i:i + case.batch], prompts, *given, out)
+    out, clock = Measured(batch=case.peer_batch), Clock()
+    for i in range(0, len(records), case.peer_batch):
+        batch = Batch(case.method, records[i:i + case.peer_batch], prompts, *given, out)
         ids = WAYS[case.method](peer, batch)
         out.answers += peer.words(ids)
         out.output_tokens += map(len, ids)

@@ -12,9 +12,11 @@ import numpy as np
 from measured import METHODS, Case, Measured
 
 ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = ROOT / "build/kvcomm"
 PREFILL = ("sender_prefill_s", "receiver_prefill_s")
 DECODE = ("sender_decode_s", "decode_s")
 WARM_UP = "demo"  # the data set of the batch that is not timed
+WARM_UP_SAMPLES = 8  # of a default batch, which may be larger
 
 SWEEP = """
 [run]
@@ -32,7 +34,7 @@ receiver = "{model}"
 [[dataset]]
 name = "demo"
 path = "{root}/launch/data/demo.jsonl"
-limit = {case.batch}
+limit = {warm_up}
 [[dataset]]
 name = "{case.dataset}"
 max_new_tokens = {max_new_tokens}
@@ -55,8 +57,9 @@ def run(case: Case, **values) -> Measured:
         sweep = Path(folder) / "sweep.toml"
         method = METHODS[case.method]
         sweep.write_text(SWEEP.format(case=case, root=ROOT, method=method.name or case.method,
-                                      settings=method.settings, **values))
-        command = [ROOT / "build/kvcomm", "run", sweep, "--output", folder]
+                                      settings=method.settings,
+                                      warm_up=case.batch or WARM_UP_SAMPLES, **values))
+        command = [PROGRAM, "run", sweep, "--output", folder]
         start = time.perf_counter()
         done = subprocess.run(command, capture_output=True, text=True)
         wall_s = time.perf_counter() - start
@@ -85,6 +88,7 @@ def measured(file: h5py.File, case: Case, wall_s: float) -> Measured:
         prompt_tokens=rows["prompt_tokens"].tolist(),
         output_tokens=rows["output_tokens"].tolist(),
         layers=sorted(chosen["layer"].tolist()),
+        batch=case.batch or max(json.loads(file["runs"][0]["batches"]).values()),
         about={"busy_s": float(busy[~warm_up].sum()), "process_s": wall_s,
                "load_s": float(rank["load_s"]), "version": str(file.attrs["software_version"])})
 
