@@ -68,8 +68,8 @@ def busy(about: dict) -> str:
     """What a reader must know of a machine that had other work; empty where it had none."""
     load = about["load_before"][0]
     return "" if load < 0.5 else (
-        f"the machine was busy before this began (load {load:.1f}): threads that wait for each other "
-        "in transformers lose most by it, so the ratios are too good.")
+        f"the machine was busy before this began (load {load:.1f}): threads that wait for each "
+        "other in transformers lose most by it, so the ratios are too good.")
 
 
 def targets_table(lines: list[dict]) -> str:
