@@ -156,7 +156,8 @@ def main() -> None:
         results, speeds = rounds(args, folder, llama=not missing)
     read = reading.lines(readings, args.repeats)
     about["load_after"] = machine.load_average()
-    limits = machine.limits(program.model_config(MODEL)) if results or speeds else {}
+    dtypes = {case.dtype for case in (*results, *speeds)}
+    limits = machine.limits(program.model_config(MODEL), dtypes) if dtypes else {}
     print(record.write(args.output, record.made(about, results, speeds, read, limits)))
 
 

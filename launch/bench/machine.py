@@ -73,10 +73,10 @@ def reads() -> dict[str, float]:
     return {name: big.nbytes / best_s(kernel, 5) for name, kernel in kernels.items()}
 
 
-def limits(model: dict) -> dict:
+def limits(model: dict, dtypes: set[str]) -> dict:
     """What this machine reaches with this model's shapes: FLOP/s by LINEARS and rows, bytes/s."""
     return {"products": {name: products(model, getattr(torch, dtype), linear)
-                         for name, (dtype, linear) in LINEARS.items()},
+                         for name, (dtype, linear) in LINEARS.items() if dtype in dtypes},
             "reads": reads()}
 
 

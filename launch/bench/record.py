@@ -68,8 +68,8 @@ def busy(about: dict) -> str:
     """What a reader must know of a machine that had other work; empty where it had none."""
     load = about["load_before"][0]
     return "" if load < 0.5 else (
-        f"the machine was busy before this began (load {load:.1f}): threads that wait for each other "
-        "in transformers lose most by it, so the ratios are too good.")
+        f"the machine was busy before this began (load {load:.1f}): threads that wait for each "
+        "other in transformers lose most by it, so the ratios are too good.")
 
 
 def targets_table(lines: list[dict]) -> str:
@@ -191,7 +191,7 @@ turns; `ratio` is the median of the rounds' samples per second, kvcomm / transfo
 one process, start-up left out. kvcomm's time is the lane's life less loading, calibration and the
 warm-up batch (launch/bench/program.py); transformers' is the whole loop: template, tokenizer,
 model, text. Where the answers differ, as they may in bfloat16, so may the numbers of tokens made.
-A default batch held {full_batches} samples. Where two cases of a method have transformers' side in
+A default batch holds up to {full_batches} samples. Where two cases of a method have transformers' side in
 common, a round measured that side once.
 
 {rates}

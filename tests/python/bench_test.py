@@ -85,7 +85,7 @@ class Record(unittest.TestCase):
         self.assertIn("| float32 countries kvcomm batch 8 | 1.50 | 1.20 | 1.20 to 1.20 | 1 | **no** |", page)
         self.assertIn("generated tokens/s / llama.cpp's | tokens float32 batch 1 | 0.95 | 0.75 |", page)
         self.assertIn("of a bare read | tokens float32 batch 1 | 85% | 80% |", page)
-        self.assertIn("A default batch held 16 samples.", page)
+        self.assertIn("A default batch holds up to 16 samples.", page)
 
     def test_a_busy_machine_is_told(self):
         self.assertNotIn("Beware", record.page(self.raw))
