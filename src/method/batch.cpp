@@ -24,6 +24,12 @@ int64_t Batch::head_of(std::span<const int64_t> prompt) const {
   return std::min(longest, std::ssize(prompt) - 1);
 }
 
+Heads Batch::heads_of(std::span<const std::vector<int64_t>> prompts) const {
+  Heads heads{.prefixes = agent().prefixes.get()};
+  for (const auto& prompt : prompts) heads.lengths.push_back(head_of(prompt));
+  return heads;
+}
+
 const std::vector<std::vector<int64_t>>& Batch::context_ids() {
   if (context_ids_.empty()) {
     std::vector<std::vector<int64_t>> ids;  // all or none: a prompt that is too long throws
@@ -48,9 +54,7 @@ const Context& Batch::context(const Observer& observer) {
   }
   const std::vector<std::vector<int64_t>>& ids = context_ids();
   const DeviceWatch watch(agent().model->options().device());
-  Heads heads{.prefixes = agent().prefixes.get()};
-  for (const auto& sequence : ids) heads.lengths.push_back(head_of(sequence));
-  context_ = read_context(*agent().model, ids, observer, heads);
+  context_ = read_context(*agent().model, ids, observer, heads_of(ids));
   context_times_ = {.prefill_s = watch.elapsed_s(), .work_ended_at_s = now_s()};
   ran_.prefill_s += context_times_.prefill_s;
   return *context_;
@@ -61,7 +65,7 @@ const Batch::Hidden& Batch::hidden(int64_t layer) {
   if (found != hidden_.end()) return found->second;
   const std::vector<std::vector<int64_t>>& ids = context_ids();
   const DeviceWatch watch(agent().model->options().device());
-  Hidden hidden{.last = last_hidden(*agent().model, ids, layer)};
+  Hidden hidden{.last = last_hidden(*agent().model, ids, layer, heads_of(ids))};
   hidden.times = {.prefill_s = watch.elapsed_s(), .work_ended_at_s = now_s()};
   ran_.prefill_s += hidden.times.prefill_s;
   return hidden_.emplace(layer, std::move(hidden)).first->second;

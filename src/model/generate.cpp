@@ -391,8 +391,9 @@ std::vector<VectorAnswer> generate_vectors(const Decoder& model, std::span<const
 }
 
 at::Tensor last_hidden(const Decoder& model, std::span<const std::vector<int64_t>> sequences,
-                       int64_t layer) {
-  const std::vector<Request> requests = requests_for(sequences);
+                       int64_t layer, const Heads& heads) {
+  const std::vector<Request> requests =
+      behind_heads(model, requests_for(sequences, heads), heads.prefixes);
   KvCache cache = cache_for(model, layer, requests);
   return prefill(model, cache, readings_of(requests), embed_prompts(model, requests));
 }
