@@ -8,7 +8,7 @@
 
 #include "ops/attention.h"
 #include "ops/bfloat16.h"
-#include "ops/clones.h"
+#include "base/clones.h"
 #include "ops/parallel.h"
 
 namespace kvcomm::ops::cpu {

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "ops/bfloat16.h"
-#include "ops/clones.h"
+#include "base/clones.h"
 #include "ops/norm.h"
 #include "ops/parallel.h"
 

@@ -4,7 +4,7 @@
 #include <bit>
 
 #include "ops/bfloat16.h"
-#include "ops/clones.h"
+#include "base/clones.h"
 #include "ops/parallel.h"
 #include "ops/swiglu.h"
 
