@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "ops/clones.h"
+#include "base/clones.h"
 #include "ops/linear.h"
 
 namespace {

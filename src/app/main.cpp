@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "app/bench.h"
 #include "app/commands.h"
 #include "app/render.h"
 #include "app/show.h"
@@ -204,6 +205,7 @@ int main(int argc, char** argv) {
   add_score(app, words, action);
   add_list(app, action);
   add_render(app, action);
+  add_bench(app, words, action);
   if (const auto sentence = unknown_command(app, argc, argv)) {
     spdlog::error("{}", *sentence);
     return static_cast<int>(Exit::kUsage);

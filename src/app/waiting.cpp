@@ -2,8 +2,9 @@
 // 20 ms at the end of each parallel region, and where other processes want the cores too, nearly
 // all of the machine's time goes there. libgomp reads its settings once, as it is initialised, so
 // that nothing can be set from main(). This runs before any library is initialised, and starts
-// `kvcomm run` anew with a short spin in the environment: that costs 30 ms, after main() had begun
-// it would be half a second. A user's own OMP_WAIT_POLICY or GOMP_SPINCOUNT is left as it is.
+// `kvcomm run` and `kvcomm bench` anew with a short spin in the environment: that costs 30 ms,
+// after main() had begun it would be half a second. A user's own OMP_WAIT_POLICY or GOMP_SPINCOUNT
+// is left as it is.
 #include <alloca.h>
 #include <linux/limits.h>
 #include <unistd.h>
@@ -19,12 +20,12 @@ namespace {
 
 char kShortSpin[] = "GOMP_SPINCOUNT=3000";
 
-// The command is the first word that is no option.
-bool is_run(char** argv) {
+// The first word that is no option.
+std::string_view command(char** argv) {
   for (char** word = argv + 1; *word != nullptr; ++word) {
-    if (**word != '-') return std::string_view(*word) == "run";
+    if (**word != '-') return *word;
   }
-  return false;
+  return "";
 }
 
 bool sets_waiting(std::string_view variable) {
@@ -32,8 +33,9 @@ bool sets_waiting(std::string_view variable) {
 }
 
 void start_with_short_spin(int, char** argv, char** environment) {
-  if (!is_run(argv)) return;
-  hold_stop_signals();  // run_command() catches them, after what may take a second
+  const bool is_run = command(argv) == "run";
+  if (!is_run && command(argv) != "bench") return;
+  if (is_run) hold_stop_signals();  // run_command() catches them, after what may take a second
   char** end = environment;
   for (; *end != nullptr; ++end) {
     if (sets_waiting(*end)) return;

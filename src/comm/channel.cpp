@@ -108,7 +108,7 @@ void Channel::offer(const Header& header) {
   tensors_.clear();
   sent_ = summed_ = 0;
   answer_.reset();
-  sums_ = {};
+  sums_ = MessageSums(options_.checksums);
   ledger_.begin(header_);
   state_ = State::kBroken;  // until the transport has taken it; likewise below
   send_counted(Note::kHeader, encode(header_));
@@ -250,7 +250,7 @@ Header Channel::accept(const Expected& expected) {
   header_ = decode_header(bytes);
   tensors_.clear();
   summed_ = 0;
-  sums_ = {};
+  sums_ = MessageSums(options_.checksums);
   ledger_.begin(header_);
   ledger_.count_header(header_, bytes.size());
   state_ = State::kAccepted;

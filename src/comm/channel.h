@@ -33,6 +33,9 @@ struct ChannelOptions {
   Seconds timeout_s = 600;
   std::string peer = "the peer";        // in messages: "rank 1 (receiver)"
   size_t part_bytes = size_t{1} << 30;  // larger tensors go over MPI in parts of this size
+  // What altered payload is known by, alike at both ends. Without them nothing is: that is for
+  // measuring what they cost.
+  bool checksums = true;
 };
 
 // What the receiver's own plan says must come next.

@@ -24,11 +24,15 @@ at::Tensor wire_sums_on_device(const at::Tensor& tensor, const std::vector<int64
 // GPU stay there until values() fetches them all at once.
 class MessageSums {
  public:
+  // on: else nothing is summed, and there are no values.
+  explicit MessageSums(bool on = true) : on_(on) {}
+
   // `tensor` is as `spec` says for this header. If it throws (out of memory), nothing was added.
   void add(const at::Tensor& tensor, const TensorSpec& spec, const Header& header);
   std::vector<uint64_t> values() const;
 
  private:
+  bool on_;
   std::vector<uint64_t> on_host_;
   std::vector<at::Tensor> on_device_;  // [samples] each
 };

@@ -66,7 +66,7 @@ void apply_edits(Residual& residual, int64_t layer, const Step& step) {
 // One decoder layer, its weights named as Hugging Face names them; projections that read the same
 // input are one matrix.
 struct Decoder::Layer {
-  Layer(const WeightFiles& files, const ModelConfig& config, int64_t index,
+  Layer(const Weights& weights, const ModelConfig& config, int64_t index,
         at::TensorOptions options);
 
   void forward(Residual& residual, Activations& a, const Step& step, KvCache& cache,
@@ -84,17 +84,17 @@ struct Decoder::Layer {
   ops::Linear down_proj;                                 // intermediate -> hidden
 };
 
-Decoder::Layer::Layer(const WeightFiles& files, const ModelConfig& c, int64_t layer,
+Decoder::Layer::Layer(const Weights& weights, const ModelConfig& c, int64_t layer,
                       at::TensorOptions options)
     : config(&c), index(layer) {
   const auto name = [&](const char* part) {
     return fmt::format("model.layers.{}.{}", layer, part);
   };
-  const auto get = [&](const char* part) { return files.load(name(part), options); };
+  const auto get = [&](const char* part) { return weights.load(name(part), options); };
   const auto join = [&](std::initializer_list<const char*> parts) {
     std::vector<std::string> names;
     for (const char* part : parts) names.push_back(name(part));
-    return files.load_joined(names, options);
+    return weights.load_joined(names, options);
   };
   input_layernorm = get("input_layernorm.weight");
   post_attention_layernorm = get("post_attention_layernorm.weight");
@@ -158,23 +158,24 @@ void Decoder::Layer::attention(Activations& a, const Step& step, KvCache& cache,
 
 Decoder::Decoder(const std::filesystem::path& folder, at::ScalarType dtype, at::Device device,
                  OtherHead other_head, int64_t pass_tokens)
-    : config_(load_model_config(folder)),
-      pass_tokens_(pass_tokens),
-      rotary_(config_, at::TensorOptions().dtype(dtype).device(device)) {
-  if (!device.is_cpu()) {
+    : Decoder(load_model_config(folder), WeightFiles(folder, load_model_config(folder)),
+              at::TensorOptions().dtype(dtype).device(device), other_head, pass_tokens) {}
+
+Decoder::Decoder(ModelConfig config, const Weights& weights, at::TensorOptions options,
+                 OtherHead other_head, int64_t pass_tokens)
+    : config_(std::move(config)), pass_tokens_(pass_tokens), rotary_(config_, options) {
+  if (!options.device().is_cpu()) {
     // A sum of products in bfloat16, or one that is split, depends on the number of rows.
     at::globalContext().setAllowBF16ReductionCuBLAS(/*allow_reduced_precision=*/false,
                                                     /*allow_splitk=*/false);
   }
-  const WeightFiles files(folder, config_);
-  const auto options = at::TensorOptions().dtype(dtype).device(device);
-  embed_tokens_ = files.load("model.embed_tokens.weight", options);
-  norm_ = files.load("model.norm.weight", options);
+  embed_tokens_ = weights.load("model.embed_tokens.weight", options);
+  norm_ = weights.load("model.norm.weight", options);
   const bool own_head =
-      !config_.tied_embeddings || (other_head == OtherHead::kUsed && files.has_other_head());
-  lm_head_ = ops::Linear(own_head ? files.load("lm_head.weight", options) : embed_tokens_);
+      !config_.tied_embeddings || (other_head == OtherHead::kUsed && weights.has_other_head());
+  lm_head_ = ops::Linear(own_head ? weights.load("lm_head.weight", options) : embed_tokens_);
   for (int64_t layer = 0; layer < config_.layers; ++layer) {
-    layers_.emplace_back(files, config_, layer, options);
+    layers_.emplace_back(weights, config_, layer, options);
   }
 }
 

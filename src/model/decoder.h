@@ -30,6 +30,10 @@ class Decoder {
   Decoder(const std::filesystem::path& folder, at::ScalarType dtype, at::Device device,
           OtherHead other_head = OtherHead::kUsed,
           int64_t pass_tokens = std::numeric_limits<int64_t>::max());
+  // With a config's weights from elsewhere.
+  Decoder(ModelConfig config, const Weights& weights, at::TensorOptions options,
+          OtherHead other_head = OtherHead::kUsed,
+          int64_t pass_tokens = std::numeric_limits<int64_t>::max());
   ~Decoder();
   Decoder(const Decoder&) = delete;
   Decoder& operator=(const Decoder&) = delete;

@@ -1,12 +1,14 @@
 #include "model/weights.h"
 
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 
 #include <algorithm>
 #include <cstring>
 #include <unordered_set>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "model/safetensors.h"
 
 namespace kvcomm {
@@ -147,6 +149,37 @@ at::Tensor WeightFiles::load_joined(std::span<const std::string> names,
 bool WeightFiles::has_other_head() const {
   if (!tied_ || !index_.contains(kHead)) return false;
   return !same_values(index_.at(kHead).tensor(), index_.at(kTable).tensor());
+}
+
+RandomWeights::RandomWeights(const ModelConfig& config, uint64_t seed) {
+  // A prime, so that the rows of a matrix differ whatever their length.
+  constexpr int64_t kValues = 4194301;
+  for (const ExpectedTensor& tensor : expected_tensors(config)) {
+    shapes_[tensor.name] = tensor.shape;
+  }
+  values_ = at::empty(kValues, at::kFloat)
+                .normal_(0, 0.02, at::make_generator<at::CPUGeneratorImpl>(seed));
+}
+
+at::Tensor RandomWeights::load(const std::string& name, at::TensorOptions options) const {
+  at::Tensor tensor = at::empty(shapes_.at(name), options);
+  if (name.ends_with("norm.weight")) return tensor.fill_(1);
+  const at::Tensor values = values_.to(options), flat = tensor.view({-1});
+  int64_t from = static_cast<int64_t>(hash64(name) % static_cast<uint64_t>(values.numel()));
+  for (int64_t begin = 0; begin < flat.numel();) {
+    const int64_t count = std::min(values.numel() - from, flat.numel() - begin);
+    flat.narrow(0, begin, count).copy_(values.narrow(0, from, count));
+    begin += count;
+    from = 0;
+  }
+  return tensor;
+}
+
+at::Tensor RandomWeights::load_joined(std::span<const std::string> names,
+                                      at::TensorOptions options) const {
+  std::vector<at::Tensor> parts;
+  for (const std::string& name : names) parts.push_back(load(name, options));
+  return at::cat(parts);
 }
 
 }  // namespace kvcomm

@@ -69,19 +69,23 @@ int64_t pass_bytes(const ModelConfig& model, int64_t tokens, int64_t element) {
 
 }  // namespace
 
+RankMemory memory_of(const ModelConfig& model, DtypeChoice dtype, int64_t pass_tokens,
+                     int64_t kept_tokens) {
+  const int64_t element = element_bytes(dtype);
+  const int64_t logits = 3 * model.vocab * static_cast<int64_t>(sizeof(float));
+  return {.weights = weight_bytes(model, element),
+          .pass = pass_bytes(model, pass_tokens, element),
+          .sample = kept_tokens * model.layers * model.kv_bytes_per_token(element) + logits};
+}
+
 PairMemory memory_of(const Plan& plan, size_t pair) {
   const PlannedPair& planned = plan.pairs[pair];
   if (!planned.has_configs()) return {};
-  const int64_t element = element_bytes(plan.config.run.dtype);
   const Lengths tokens = longest(plan, pair);
   const int64_t in_a_pass =
       std::min(plan.config.run.prefill_tokens, 16 * (tokens.context + tokens.question));
   const auto end = [&](const ModelConfig& model, int64_t kept_tokens) {
-    const int64_t logits = 3 * model.vocab * static_cast<int64_t>(sizeof(float));
-    return RankMemory{
-        .weights = weight_bytes(model, element),
-        .pass = pass_bytes(model, in_a_pass, element),
-        .sample = kept_tokens * model.layers * model.kv_bytes_per_token(element) + logits};
+    return memory_of(model, plan.config.run.dtype, in_a_pass, kept_tokens);
   };
   PairMemory memory{.sender = end(planned.sender_config, tokens.context + tokens.said),
                     // what arrives is copied in front of the receiver's own

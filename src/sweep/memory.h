@@ -18,6 +18,10 @@ struct RankMemory {
   int64_t with(int64_t samples) const { return weights + pass + samples * sample; }
 };
 
+// Of a rank with one model that puts so many tokens into a pass and keeps so many of each sequence.
+RankMemory memory_of(const ModelConfig& model, DtypeChoice dtype, int64_t pass_tokens,
+                     int64_t kept_tokens);
+
 // A pair's ends on ranks of their own, or both on one.
 struct PairMemory {
   RankMemory sender, receiver, both;

@@ -94,17 +94,21 @@ std::string version_text() {
   return text;
 }
 
+RunRecord describe_program(const std::vector<std::string>& argv) {
+  return {.date = wall_clock_text(),
+          .argv = argv,
+          .version = kVersion,
+          .commit = kCommit,
+          .dependencies = dependencies(),
+          .machine = machine(),
+          .environment = environment()};
+}
+
 RunRecord describe_run(const Plan& plan, const std::string& run_id,
                        const std::vector<std::string>& argv) {
-  RunRecord run{.run_id = run_id,
-                .date = wall_clock_text(),
-                .argv = argv,
-                .config = config_toml(plan.config),
-                .version = kVersion,
-                .commit = kCommit,
-                .dependencies = dependencies(),
-                .machine = machine(),
-                .environment = environment()};
+  RunRecord run = describe_program(argv);
+  run.run_id = run_id;
+  run.config = config_toml(plan.config);
   for (size_t i = 0; i < plan.pairs.size(); ++i) {
     const PairConfig& pair = plan.config.pairs[i];
     run.batches[pair.name] = plan.pairs[i].batch;

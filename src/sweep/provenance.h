@@ -9,6 +9,9 @@
 
 namespace kvcomm {
 
+// A run's program, libraries, machine and settings alone.
+RunRecord describe_program(const std::vector<std::string>& argv);
+
 // The first record of a run's journal.
 RunRecord describe_run(const Plan& plan, const std::string& run_id,
                        const std::vector<std::string>& argv);

@@ -15,6 +15,7 @@
 #include "store/locks.h"
 #include "store/process.h"
 #include "store/results_file.h"
+#include "sweep/agree.h"
 #include "sweep/announce.h"
 #include "sweep/coordinator.h"
 #include "sweep/lane.h"
@@ -30,46 +31,6 @@ using Json = nlohmann::json;
 
 constexpr Seconds kPlanTimeout_s = 6 * 3600;  // until rank 0 has read all data and weights
 constexpr Seconds kEndTimeout_s = 3600;       // until rank 0 has merged the journals
-
-// Every rank says how it fared; if one failed, all leave with its code and rank 0 logs its
-// sentence. If one found nothing to do, all leave with kOk.
-std::optional<Exit> agree(Communicator& world, const std::exception_ptr& failure,
-                          Seconds timeout_s = kTogether_s, bool nothing_to_do = false) {
-  Json mine = {{"exit", 0}, {"what", ""}, {"nothing_to_do", nothing_to_do}};
-  try {
-    if (failure) std::rethrow_exception(failure);
-  } catch (const Error& error) {
-    mine = {{"exit", static_cast<int>(error.exit())}, {"what", error.what()}};
-  } catch (const std::exception& error) {
-    mine = {{"exit", static_cast<int>(Exit::kInternal)}, {"what", error.what()}};
-  }
-  const std::vector<std::string> all =
-      world.all_gather(mine.dump(-1, ' ', false, Json::error_handler_t::replace),
-                       {timeout_s, "every rank's start", "all ranks"});
-  for (size_t rank = 0; rank < all.size(); ++rank) {
-    const Json status = Json::parse(all[rank]);
-    if (status.at("exit") == 0) continue;
-    if (world.rank() == 0) {
-      const std::string who = rank == 0 ? "" : fmt::format("Rank {}: ", rank);
-      spdlog::error("{}{}", who, status.at("what").get<std::string>());
-    }
-    return static_cast<Exit>(status.at("exit").get<int>());
-  }
-  const auto idle = [](const std::string& status) {
-    return Json::parse(status).value("nothing_to_do", false);
-  };
-  return std::ranges::any_of(all, idle) ? std::optional(Exit::kOk) : std::nullopt;
-}
-
-template <typename Step>
-std::exception_ptr attempt(Step&& step) {
-  try {
-    step();
-    return nullptr;
-  } catch (...) {  // every rank learns of it in agree()
-    return std::current_exception();
-  }
-}
 
 // How every data set's answers are scored: with lemmas only where WordNet's dictionary is
 // installed.

@@ -157,6 +157,22 @@ TEST(Loopback, ChangedAfterPutIsSeenBySumsInThatSampleAlone) {
   EXPECT_THAT(receive_message(*receiver, header).delivery.intact, ElementsAre(true, false, true));
 }
 
+TEST(Loopback, WithoutChecksumsNothingIsSummedAndNothingIsSeen) {
+  auto [sender, receiver] = LoopbackChannel::make({.checksums = false});
+  const Header header = kv_header({0});
+  sender->offer(header);
+  std::vector<at::Tensor> tensors{content(header, 0), content(header, 1)};
+  for (const at::Tensor& tensor : tensors) sender->put(tensor);
+  tensors[0].zero_();
+  sender->close({});
+  EXPECT_THAT(receive_message(*receiver, header).delivery.intact, ElementsAre(true, true, true));
+
+  auto [with_sums, unused] = LoopbackChannel::make({});
+  send_message(*with_sums, header);
+  const auto sums = header.samples.size() * header.tensors.size() * sizeof(uint64_t);
+  EXPECT_EQ(with_sums->ledger().total().header, sender->ledger().total().header + sums);
+}
+
 TEST(Loopback, ARefusedMessageIsSkippedAndTheNextOneComes) {
   auto [sender, receiver] = LoopbackChannel::make({});
   send_message(*sender, kv_header({0}));

@@ -180,5 +180,44 @@ TEST_F(WeightsTest, AHeadOfAnotherShapeIsRefused) {
   EXPECT_THAT(refused(), HasSubstr("'lm_head.weight' has shape [500, 32], not [512, 32]"));
 }
 
+// ---- weights that no one trained
+
+TEST(RandomWeightsTest, AreThoseOfTheSeedInTheShapesOfTheConfig) {
+  for (const char* name : {"tiny-llama", "tiny-llama3-tied", "tiny-qwen2", "tiny-falcon3"}) {
+    const ModelConfig config = load_model_config(source_dir() / "tests/parity/checkpoints" / name);
+    const RandomWeights weights(config, 1), same(config, 1), others(config, 2);
+    for (const ExpectedTensor& expected : expected_tensors(config)) {
+      const at::Tensor tensor = weights.load(expected.name, at::kBFloat16);
+      EXPECT_EQ(tensor.sizes(), at::IntArrayRef(expected.shape)) << expected.name;
+      EXPECT_EQ(tensor.scalar_type(), at::kBFloat16);
+      EXPECT_TRUE(at::equal(tensor, same.load(expected.name, at::kBFloat16)));
+      const bool norm = expected.name.find("norm") != std::string::npos;
+      EXPECT_EQ(at::equal(tensor, at::ones_like(tensor)), norm) << expected.name;
+      EXPECT_EQ(at::equal(tensor, others.load(expected.name, at::kBFloat16)), norm);
+      if (tensor.dim() == 2) EXPECT_FALSE(at::equal(tensor[0], tensor[1])) << expected.name;
+    }
+    const Decoder decoder(config, weights, at::TensorOptions(at::kFloat));
+    const std::vector<int64_t> ids{5, 6, 7, 8};
+    EXPECT_TRUE(decoder.logits(decoder.embed(ids)).isfinite().all().item<bool>());
+  }
+}
+
+TEST(RandomWeightsTest, LargerTensorsRepeatThemWithNothingLeftOut) {
+  ModelConfig config = load_model_config(source_dir() / "tests/parity/checkpoints/tiny-llama");
+  config.vocab = 200'000;  // 6.4 million elements
+  const RandomWeights weights(config, 1);
+  const at::Tensor table = weights.load("model.embed_tokens.weight", at::kFloat);
+  EXPECT_EQ(table.size(0), config.vocab);
+  EXPECT_NEAR(table.std().item<double>(), 0.02, 0.001);
+  const at::Tensor rows = table.abs().amax(1);
+  EXPECT_GT(rows.min().item<double>(), 0);
+  EXPECT_LT(rows.max().item<double>(), 0.2);
+  const std::vector<std::string> names{"model.layers.0.self_attn.k_proj.weight",
+                                       "model.layers.0.self_attn.v_proj.weight"};
+  const at::Tensor joined = weights.load_joined(names, at::kFloat);
+  EXPECT_TRUE(at::equal(
+      joined, at::cat({weights.load(names[0], at::kFloat), weights.load(names[1], at::kFloat)})));
+}
+
 }  // namespace
 }  // namespace kvcomm::testing

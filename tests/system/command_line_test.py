@@ -10,7 +10,7 @@ import h5py
 from support import ENVIRONMENT, REPOSITORY, SystemTest, call, main, tables
 
 USAGE, ENVIRONMENT_CODE, SOME_FAILED = 2, 4, 3
-COMMANDS = ("run", "plan", "merge", "score", "ls")
+COMMANDS = ("run", "plan", "merge", "score", "ls", "bench")
 SKYLINE = '[[method]]\nname = "skyline"\n'
 TWO = '[[method]]\nname = "skyline"\n[[method]]\nname = "kvcomm"\nlayers = [1, 2]\n'
 

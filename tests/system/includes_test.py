@@ -15,7 +15,8 @@ from support import BUILD, REPOSITORY, main
 SOURCES = REPOSITORY / "src"
 # What a folder may include beside itself and base.
 ARROWS = {
-    "app": {"sweep", "method", "model", "text", "select", "comm", "data", "score", "store"},
+    "app": {"bench", "sweep", "method", "model", "text", "select", "comm", "data", "score", "store"},
+    "bench": {"sweep", "method", "model", "ops", "select", "comm", "store"},
     "sweep": {"method", "model", "text", "select", "comm", "data", "score", "store"},
     "method": {"model", "text", "select", "comm", "data"},
     "model": {"ops"}, "ops": set(), "text": set(), "select": set(), "comm": set(), "data": set(), "score": set(), "store": set(),

@@ -1,0 +1,129 @@
+#include "bench/wire_ends.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "model/device_watch.h"
+
+namespace kvcomm::bench {
+
+namespace {
+
+// On the lane's communicator, beside the channel's own.
+constexpr int kAcknowledgeTag = 32, kRawTag = 33;
+
+std::string peer_name(const LanePlace& place) { return fmt::format("rank {}", place.peer); }
+
+}  // namespace
+
+WireEnds::WireEnds(Communicator& lane, LanePlace place, Seconds timeout_s)
+    : lane_(lane),
+      place_(std::move(place)),
+      timeout_s_(timeout_s),
+      with_sums_(open(/*checksums=*/true)),
+      without_sums_(open(/*checksums=*/false)) {}
+
+ChannelEnds WireEnds::open(bool checksums) {
+  return open_channel({.transport = place_.transport,
+                       .sends = sends(),
+                       .receives = receives(),
+                       .peer = place_.peer,
+                       .channel = {.device = place_.device,
+                                   .timeout_s = timeout_s_,
+                                   .peer = peer_name(place_),
+                                   .checksums = checksums}},
+                      lane_);
+}
+
+template <typename Done>
+void WireEnds::spin(const Done& done, const char* what) const {
+  const Deadline deadline(timeout_s_, what, peer_name(place_));
+  while (!done()) {
+    if (deadline.expired()) deadline.fail_expired();
+    std::this_thread::yield();
+  }
+}
+
+void WireEnds::acknowledge() {
+  constexpr const char* kWhat = "the word that all is there";
+  if (sends() && receives()) return;
+  if (receives()) {
+    lane_.send("!", place_.peer, kAcknowledgeTag, {timeout_s_, kWhat, peer_name(place_)});
+  } else {
+    spin([&] { return lane_.poll(kAcknowledgeTag, place_.peer).has_value(); }, kWhat);
+  }
+}
+
+Seconds WireEnds::message(Sums sums, const Header& header, const std::vector<at::Tensor>& tensors) {
+  ChannelEnds& now = ends(sums);
+  const DeviceWatch watch(place_.device);
+  if (sends()) {
+    now.sender->offer(header);
+    for (const at::Tensor& tensor : tensors) now.sender->put(tensor);
+    now.sender->close({.work_ended_at_s = now_s()});
+  }
+  if (receives()) {
+    now.receiver->accept(
+        {.kind = header.kind, .task = header.task, .cell = header.cell, .attempt = header.attempt});
+    const std::vector<at::Tensor> received = now.receiver->take_all();
+    const Delivery delivery = now.receiver->close_received();
+    if (!std::ranges::all_of(delivery.intact, std::identity{})) {
+      fail(Exit::kIntegrity, "A message's bytes are not those that were sent: their sums differ.");
+    }
+    wait_for_device(place_.device);
+  }
+  acknowledge();
+  return watch.elapsed_s();
+}
+
+void WireEnds::move_by_mpi(const at::Tensor& buffer) {
+  auto owner = std::make_shared<const at::Tensor>(buffer);
+  std::span<std::byte> rest(static_cast<std::byte*>(buffer.mutable_data_ptr()), buffer.nbytes());
+  std::vector<Transfer> parts;
+  while (!rest.empty()) {
+    const auto part = rest.first(std::min(rest.size(), ChannelOptions{}.part_bytes));
+    parts.push_back(sends() ? lane_.start_send(part, owner, place_.peer, kRawTag)
+                            : lane_.start_receive(part, owner, place_.peer, kRawTag));
+    rest = rest.subspan(part.size());
+  }
+  spin([&] { return std::ranges::all_of(parts, &Transfer::done); }, "a bare message");
+}
+
+void WireEnds::move_by_nccl(const at::Tensor& buffer) {
+  NcclLink& link = *with_sums_.link;
+  link.follow_compute();
+  NcclGroup group(link);
+  if (sends()) link.send(buffer, place_.peer);
+  const at::Tensor back = sends() && receives() ? at::empty_like(buffer) : buffer;
+  if (receives()) link.receive(back, place_.peer);
+  group.end();
+  spin([&] { return link.idle(); }, "a bare message");
+}
+
+Seconds WireEnds::raw(uint64_t bytes) {
+  const bool by_nccl = with_sums_.link != nullptr;
+  if (!buffer_.defined() || buffer_.nbytes() != bytes) {
+    buffer_ = at::ones(static_cast<int64_t>(bytes),
+                       at::TensorOptions(at::kByte).device(by_nccl ? place_.device : at::kCPU));
+  }
+  const DeviceWatch watch(place_.device);
+  by_nccl ? move_by_nccl(buffer_) : move_by_mpi(buffer_);
+  acknowledge();
+  return watch.elapsed_s();
+}
+
+Bytes WireEnds::counted() const {
+  return (sends() ? with_sums_.sender : with_sums_.receiver)->ledger().total();
+}
+
+void WireEnds::forget_samples() {
+  for (ChannelEnds* ends : {&with_sums_, &without_sums_}) {
+    if (ends->sender) ends->sender->forget_samples();
+    if (ends->receiver) ends->receiver->forget_samples();
+  }
+}
+
+}  // namespace kvcomm::bench

@@ -1,0 +1,56 @@
+// This rank's part of a lane that is measured: messages by the channel that a sweep has, and bare
+// ones, both timed alike.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+#include <vector>
+
+#include "comm/channel.h"
+#include "comm/communicator.h"
+#include "comm/open_channel.h"
+#include "sweep/lane.h"
+
+namespace kvcomm::bench {
+
+class WireEnds {
+ public:
+  // Collective over the lane, which must outlive this.
+  WireEnds(Communicator& lane, LanePlace place, Seconds timeout_s);
+
+  bool sends() const { return place_.role != Role::kReceiver; }
+  bool receives() const { return place_.role != Role::kSender; }
+  // Whether there is a wire beside which a bare message can be timed.
+  bool has_wire() const { return place_.transport != "loopback"; }
+
+  // Both ends call each of these; the sender's seconds count. They end when the receiver has said
+  // that it has all.
+  enum class Sums { kOn, kOff };
+  // tensors: the header's, at the sender. Fails (kIntegrity) where they do not come as they went.
+  Seconds message(Sums sums, const Header& header, const std::vector<at::Tensor>& tensors);
+  // So many bytes as one message of MPI's or NCCL's; only where has_wire().
+  Seconds raw(uint64_t bytes);
+
+  // What went over with sums so far: by the sender's count where this is the sender.
+  Bytes counted() const;
+  void forget_samples();
+
+ private:
+  ChannelEnds& ends(Sums sums) { return sums == Sums::kOn ? with_sums_ : without_sums_; }
+  ChannelEnds open(bool checksums);
+  void move_by_mpi(const at::Tensor& buffer);
+  void move_by_nccl(const at::Tensor& buffer);
+  void acknowledge();
+  // Waits without sleeping, as MPI_Recv does.
+  template <typename Done>
+  void spin(const Done& done, const char* what) const;
+
+  Communicator& lane_;
+  LanePlace place_;
+  Seconds timeout_s_;
+  ChannelEnds with_sums_, without_sums_;
+  at::Tensor buffer_;  // [bytes] uint8, of the last raw()
+};
+
+}  // namespace kvcomm::bench
