@@ -216,6 +216,25 @@ void Channel::close(const SenderTimes& times) {
   finish(times, "");
 }
 
+// A tensor of the message's shape, sent in place of one that will not come: one that was put
+// already if there is any, since memory may be what has failed.
+at::Tensor Channel::stand_in(size_t index) const {
+  const TensorSpec& spec = header_.tensors[index];
+  const std::vector<int64_t> shape = shape_of(spec, header_);
+  for (const at::Tensor& tensor : tensors_) {
+    if (tensor.sizes() == at::IntArrayRef(shape) && tensor.scalar_type() == spec.dtype)
+      return tensor;
+  }
+  try {
+    return at::zeros(shape, at::TensorOptions(options_.device).dtype(spec.dtype));
+  } catch (const std::exception&) {
+    fail(Exit::kEnvironment,
+         "There is no memory left for the {} bytes that {} waits for in the {}, whose work failed. "
+         "Use a smaller run.batch, or more memory.",
+         payload_bytes(header_), options_.peer, describe(header_));
+  }
+}
+
 void Channel::abandon(const std::string& reason) {
   if (state_ == State::kAccepted) return refuse(reason);
   if (state_ == State::kTaken) return static_cast<void>(close_received());
@@ -224,16 +243,7 @@ void Channel::abandon(const std::string& reason) {
   state_ = State::kBroken;
   await_answer();
   if (state_ == State::kIdle) return;  // refused: nothing is owed
-  at::Tensor zeros;                    // one for all of a shape: memory may be what has failed
-  while (tensors_.size() < header_.tensors.size()) {
-    const TensorSpec& spec = header_.tensors[tensors_.size()];
-    const std::vector<int64_t> shape = shape_of(spec, header_);
-    if (!zeros.defined() || zeros.sizes() != at::IntArrayRef(shape) ||
-        zeros.scalar_type() != spec.dtype) {
-      zeros = at::zeros(shape, at::TensorOptions(options_.device).dtype(spec.dtype));
-    }
-    keep(zeros);
-  }
+  while (tensors_.size() < header_.tensors.size()) keep(stand_in(tensors_.size()));
   finish({.prefill_s = 0, .work_ended_at_s = now_s()}, reason.empty() ? "unknown" : reason);
 }
 

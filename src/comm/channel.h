@@ -96,8 +96,8 @@ class Channel {
 
   // ---- both
   // This end's work on the open message failed: settles what it owes. The sender sends the bytes
-  // that are missing (as zeros) and a trailer that says failed; the receiver refuses, or takes what
-  // comes and drops it. Nothing to do when no message is open.
+  // that are missing (whatever they are) and a trailer that says failed; the receiver refuses, or
+  // takes what comes and drops it. Nothing to do when no message is open.
   void abandon(const std::string& reason);
   // True after an error of the transport itself: the two ends are no longer in step.
   bool broken() const { return state_ == State::kBroken; }
@@ -150,6 +150,7 @@ class Channel {
   void read_answer(const std::string& bytes);
   [[noreturn]] void fail_refused() const;
   void keep(const at::Tensor& tensor);
+  at::Tensor stand_in(size_t index) const;
   void sum(std::span<const at::Tensor> tensors);
   void send_whole_layers();
   void await_answer();

@@ -21,7 +21,7 @@ int64_t Batch::head_of(std::span<const int64_t> prompt) const {
   for (const auto& head : setting_.heads) {
     longest = std::max(longest, std::ranges::mismatch(head, prompt).in1 - head.begin());
   }
-  return std::min(longest, std::ssize(prompt) - 1);
+  return std::clamp<int64_t>(std::ssize(prompt) - 1, 0, longest);
 }
 
 Heads Batch::heads_of(std::span<const std::vector<int64_t>> prompts) const {

@@ -53,6 +53,12 @@ void Prompter::keep_ends(std::vector<int64_t>& ids, int64_t room) const {
 }
 
 void Prompter::require_fits(std::string_view key, const Sample& sample, size_t tokens) const {
+  if (tokens == 0) {
+    fail(Exit::kUsage,
+         "The {} prompt of {} sample {} ('{}') has no token: the chat template or the prompt makes "
+         "nothing of it.",
+         key, options_.dataset, sample.index, sample.id);
+  }
   if (std::cmp_less_equal(tokens, options_.max_input_tokens)) return;
   fail(Exit::kUsage,
        "The {} prompt of {} sample {} ('{}') has {} tokens, more than run.max_input_tokens = {}.",

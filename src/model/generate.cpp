@@ -100,14 +100,15 @@ at::Tensor prefill(const Decoder& model, KvCache& cache, std::span<const Reading
   return last.size() == 1 ? last.front() : at::cat(last);
 }
 
-std::vector<Reading> readings_of(std::span<const Request> requests) {
+// in_one_pass: of all, however long; otherwise of those that ask for it.
+std::vector<Reading> readings_of(std::span<const Request> requests, bool in_one_pass = false) {
   std::vector<Reading> readings;
   for (const Request& request : requests) {
     const bool ahead =
         std::ranges::any_of(request.own, [](const OwnPlace& own) { return own.lookahead > 0; });
     readings.push_back({.tokens = static_cast<int64_t>(request.prompt.size()),
                         .edit = request.edit ? &*request.edit : nullptr,
-                        .in_one_pass = ahead || request.edit.has_value()});
+                        .in_one_pass = in_one_pass || ahead || request.edit.has_value()});
   }
   return readings;
 }
@@ -137,6 +138,14 @@ std::vector<Request> behind_heads(const Decoder& model, std::span<const Request>
     ids.erase(ids.begin(), ids.begin() + request.head);
   }
   return behind;
+}
+
+std::vector<Request> read_behind(const Decoder& model,
+                                 std::span<const std::vector<int64_t>> sequences,
+                                 const Heads& heads) {
+  const std::vector<Request> requests = requests_for(sequences, heads);
+  require_prompts(requests);
+  return behind_heads(model, requests, heads.prefixes);
 }
 
 // A cache of a model's first layers that holds these prompts, and room for as many tokens more
@@ -302,7 +311,7 @@ struct Times {
 // max_new: the most steps of each.
 template <typename Sampler>
 Times run(const Decoder& model, std::span<const Request> requests, std::span<const int64_t> max_new,
-          Sampler& sampler, PrefixCache* prefixes) {
+          Sampler& sampler, PrefixCache* prefixes, bool in_one_pass = false) {
   require_prompts(requests);
   for (const int64_t steps : max_new) {
     if (steps <= 0) fail(Exit::kInternal, "A request for {} new tokens.", steps);
@@ -322,7 +331,7 @@ Times run(const Decoder& model, std::span<const Request> requests, std::span<con
     active = std::move(going_on);
     next = taken.next;
   };
-  sample(prefill(model, cache, readings_of(read), embed_prompts(model, read)));
+  sample(prefill(model, cache, readings_of(read, in_one_pass), embed_prompts(model, read)));
   const Seconds prefill_s = prefill_watch.elapsed_s();
 
   const DeviceWatch decode_watch(model.options().device());
@@ -370,7 +379,7 @@ std::vector<VectorAnswer> generate_vectors(const Decoder& model, std::span<const
                                            const VectorDecoding& decoding, PrefixCache* prefixes) {
   // No step rounds to a token, so the last bits of a product grow from step to step, and they
   // depend on how many rows it had: in float32, where answers must not depend on the batch, each
-  // sequence runs alone.
+  // sequence runs alone, and its prompt in one pass.
   const bool exact = model.options().dtype() == at::kFloat;
   const size_t together = exact ? 1 : requests.size();
   if (exact) prefixes = nullptr;  // they change last bits too
@@ -381,8 +390,8 @@ std::vector<VectorAnswer> generate_vectors(const Decoder& model, std::span<const
   for (size_t begin = 0; begin < requests.size(); begin += together) {
     const std::span some = requests.subspan(begin, together);
     Vectors vectors(model, some.size(), decoding, lengths);
-    const Times times =
-        run(model, some, std::vector<int64_t>(some.size(), decoding.max_steps), vectors, prefixes);
+    const Times times = run(model, some, std::vector<int64_t>(some.size(), decoding.max_steps),
+                            vectors, prefixes, /*in_one_pass=*/exact);
     std::vector<VectorAnswer> emitted = vectors.answers();
     share_out_seconds(emitted, some, vectors, times);
     std::ranges::move(emitted, std::back_inserter(answers));
@@ -392,8 +401,7 @@ std::vector<VectorAnswer> generate_vectors(const Decoder& model, std::span<const
 
 at::Tensor last_hidden(const Decoder& model, std::span<const std::vector<int64_t>> sequences,
                        int64_t layer, const Heads& heads) {
-  const std::vector<Request> requests =
-      behind_heads(model, requests_for(sequences, heads), heads.prefixes);
+  const std::vector<Request> requests = read_behind(model, sequences, heads);
   KvCache cache = cache_for(model, layer, requests);
   return prefill(model, cache, readings_of(requests), embed_prompts(model, requests));
 }
@@ -401,8 +409,7 @@ at::Tensor last_hidden(const Decoder& model, std::span<const std::vector<int64_t
 std::shared_ptr<const Context> read_context(const Decoder& model,
                                             std::span<const std::vector<int64_t>> sequences,
                                             const Observer& observer, const Heads& heads) {
-  const std::vector<Request> requests =
-      behind_heads(model, requests_for(sequences, heads), heads.prefixes);
+  const std::vector<Request> requests = read_behind(model, sequences, heads);
   KvCache cache = cache_for(model, model.config().layers, requests);
   prefill(model, cache, readings_of(requests), embed_prompts(model, requests), observer);
   return std::make_shared<const Context>(cache.context());
@@ -430,7 +437,9 @@ std::vector<std::vector<double>> context_importance(const Decoder& model,
             }
           },
       .share_rule = rule};
-  prefill(model, cache, readings_of(requests), embed_prompts(model, requests), observer);
+  // Where nothing is hidden a token's share depends on those behind it, too.
+  prefill(model, cache, readings_of(requests, /*in_one_pass=*/rule.visible_plus_one),
+          embed_prompts(model, requests), observer);
   return importance;
 }
 

@@ -6,9 +6,9 @@
 #include <cmath>
 #include <limits>
 
+#include "base/clones.h"
 #include "ops/attention.h"
 #include "ops/bfloat16.h"
-#include "base/clones.h"
 #include "ops/parallel.h"
 
 namespace kvcomm::ops::cpu {
@@ -165,12 +165,29 @@ at::Tensor merge(const Partial& a, const Partial& b) {
   return (weighted(a) + weighted(b)).to(a.out.scalar_type());
 }
 
+// A lookahead takes a mask of its own: some queries at a time, so that it does not grow with the
+// square of a prompt.
+Partial attend_ahead(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                     int64_t lookahead) {
+  constexpr int64_t kQueries = 512;
+  const int64_t tokens = q.size(0);
+  if (lookahead == 0 || tokens <= kQueries) return attend(q, k, v, lookahead);
+  std::vector<at::Tensor> outs, lses;
+  for (int64_t begin = 0; begin < tokens; begin += kQueries) {
+    const int64_t count = std::min(kQueries, tokens - begin);
+    const Partial some = attend(q.narrow(0, begin, count), k, v, begin + lookahead);
+    outs.push_back(some.out);
+    lses.push_back(some.lse);
+  }
+  return {at::cat(outs), at::cat(lses)};
+}
+
 // libtorch's causal mask is aligned top-left: what came before is a part of its own, without one.
 at::Tensor attend_range(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                         int64_t lookahead) {
   const int64_t tokens = q.size(0), before = k.size(0) - tokens;
   const Partial own =
-      attend(q, k.narrow(0, before, tokens), v.narrow(0, before, tokens), lookahead);
+      attend_ahead(q, k.narrow(0, before, tokens), v.narrow(0, before, tokens), lookahead);
   if (before == 0) return own.out;
   return merge(attend(q, k.narrow(0, 0, before), v.narrow(0, 0, before), std::nullopt), own);
 }

@@ -1,6 +1,7 @@
 // Which process this is, in a form that another process can judge: is its owner still alive?
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -19,6 +20,9 @@ ProcessId this_process();
 bool is_gone(const ProcessId& process);
 
 std::string host_name();
+
+// The most memory that this process has had so far, in bytes.
+uint64_t peak_memory();
 
 // A text as a file name: letters, digits, '.', '_' and '-' as they are, other bytes as %XX,
 // over-long ones cut and made distinct by their hash. Different texts give different names.

@@ -61,7 +61,8 @@ KVC_RECORD(SampleRow, key, sample, attempt, sample_id, answer, score, further_sc
            sender_decode_s, wire_exposed_s, wire_hidden_s, receiver_prefill_s, decode_s)
 KVC_RECORD(CalibrationRecord, key, key_json, pair, dataset, importance, bytes, seconds)
 KVC_RECORD(RankRecord, run_id, rank, host, pid, role, lane, device, transport, load_s,
-           calibration_s, sender_prefill_s, wire_s, wait_s, receiver_prefill_s, decode_s, idle_s)
+           calibration_s, sender_prefill_s, wire_s, wait_s, receiver_prefill_s, decode_s, idle_s,
+           peak_host_bytes, peak_device_bytes)
 KVC_RECORD(FailureRecord, key, sample, attempt, step, what)
 KVC_RECORD(QuestionRecord, dataset, fingerprint, sample, sample_id, question, answers, contexts)
 

@@ -122,6 +122,8 @@ struct RankRecord {
   double receiver_prefill_s = 0;
   double decode_s = 0;
   double idle_s = 0;
+  uint64_t peak_host_bytes = 0;    // the most memory that the process had at once
+  uint64_t peak_device_bytes = 0;  // the most that its tensors took of a GPU
 };
 
 // Why an attempt failed.

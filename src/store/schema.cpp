@@ -318,6 +318,10 @@ Table ranks_table(const Results& results) {
       .add("receiver_prefill_s", "s", "reading prompts", &R::receiver_prefill_s)
       .add("decode_s", "s", "generating, at this end", &R::decode_s)
       .add("idle_s", "s", "all else: waiting for tasks, reading data", &R::idle_s)
+      .add("peak_host_bytes", "B", "the most memory that the process had at once",
+           &R::peak_host_bytes)
+      .add("peak_device_bytes", "B", "the most that its tensors took of a GPU; 0: none there",
+           &R::peak_device_bytes)
       .table();
 }
 

@@ -1,6 +1,7 @@
 #include "sweep/lane.h"
 
 #include <ATen/ATen.h>
+#include <ATen/DeviceAccelerator.h>
 #include <c10/core/InferenceMode.h>
 #include <unistd.h>
 
@@ -70,6 +71,29 @@ uint64_t SampleRow::*column_of(Kind kind) {
       return &SampleRow::hidden_bytes;
   }
   fail(Exit::kInternal, "Kind {} has no column.", static_cast<int>(kind));
+}
+
+// A model with what is kept for it alone.
+struct Loaded {
+  std::shared_ptr<const Decoder> model;
+  std::shared_ptr<PrefixCache> prefixes;
+
+  Loaded() = default;
+  explicit Loaded(const Agent& agent) : model(agent.model), prefixes(agent.prefixes) {}
+  explicit Loaded(std::shared_ptr<const Decoder> fresh)
+      : model(std::move(fresh)), prefixes(std::make_shared<PrefixCache>()) {}
+
+  void hand_to(Agent& agent) const {
+    agent.model = model;
+    agent.prefixes = prefixes;
+  }
+};
+
+uint64_t peak_of_device(at::Device device) {
+  if (device.is_cpu()) return 0;
+  const auto stats = at::getDeviceAllocator(device.type())->getDeviceStats(device.index());
+  constexpr auto kAll = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+  return static_cast<uint64_t>(stats.allocated_bytes[kAll].peak);
 }
 
 std::string role_name(Role role) {
@@ -171,20 +195,22 @@ void Lane::load_pair(size_t index) {
            place_.device.str(), reason_of(error));
     }
   };
-  if (sends() && sender != sender_folder_) {
-    const bool shared = receives() && sender == receiver_folder_;
-    sender_.prefixes = nullptr;
-    sender_.model = nullptr;  // before the next is loaded: there may be no room for both
-    sender_.model = shared ? receiver_.model : load(sender);
-    sender_.prefixes = shared ? receiver_.prefixes : std::make_shared<PrefixCache>();
+  const auto known = [&](const std::string& folder) {
+    return folder == sender_folder_ && sender_.model != nullptr ? Loaded(sender_)
+           : folder == receiver_folder_                         ? Loaded(receiver_)
+                                                                : Loaded();
+  };
+  Loaded for_sender = sends() ? known(sender) : Loaded();
+  Loaded for_receiver = receives() ? known(receiver) : Loaded();
+  // What this pair does not use goes before anything is loaded: there may be no room for both.
+  Loaded().hand_to(sender_);
+  Loaded().hand_to(receiver_);
+  if (sends() && for_sender.model == nullptr) for_sender = Loaded(load(sender));
+  if (receives() && for_receiver.model == nullptr) {
+    for_receiver = sends() && sender == receiver ? for_sender : Loaded(load(receiver));
   }
-  if (receives() && receiver != receiver_folder_) {
-    const bool shared = sends() && sender == receiver;
-    receiver_.prefixes = nullptr;
-    receiver_.model = nullptr;
-    receiver_.model = shared ? sender_.model : load(receiver);
-    receiver_.prefixes = shared ? sender_.prefixes : std::make_shared<PrefixCache>();
-  }
+  for_sender.hand_to(sender_);
+  for_receiver.hand_to(receiver_);
   if (receiver != receiver_folder_) {
     receiver_.text = load_text(receiver);
     sender_.text = receiver_.text;
@@ -513,6 +539,8 @@ RankRecord Lane::so_far() const {
   record.lane = place_.lane;
   record.device = place_.device.str();
   record.transport = place_.transport;
+  record.peak_host_bytes = peak_memory();
+  record.peak_device_bytes = peak_of_device(place_.device);
   return record;
 }
 

@@ -2,10 +2,14 @@
 
 #include <ATen/ATen.h>
 #include <ATen/DeviceAccelerator.h>
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
+#include <limits>
+#include <string>
 
 #include "base/error.h"
 #include "model/weights.h"
@@ -17,6 +21,8 @@ namespace {
 // English gives a token for about 4 bytes, Chinese for 3; templates and instructions come on top.
 // Of numbers and code there are more: where that is too many for memory, batches are halved.
 constexpr int64_t kBytesPerToken = 3, kTemplateTokens = 256;
+// No text has fewer tokens than this says, or so few that have that they do not matter.
+constexpr int64_t kMostBytesPerToken = 8;
 // Of memory: allocators cut it into pieces, and other programs have some.
 constexpr double kUsable = 0.85;
 // More samples are hardly faster: one read of the weights serves them all.
@@ -27,12 +33,16 @@ double gib(int64_t bytes) { return static_cast<double>(bytes) / (int64_t{1} << 3
 // Of a pair's longest sample.
 struct Lengths {
   int64_t context = 0, question = 0, said = 0, answer = 0;  // tokens; said: by a sender
+  // Some method's sender reads a context of its own beside the one that others share.
+  bool reads_again = false;
 };
 
-Lengths longest(const Plan& plan, size_t pair) {
+Lengths longest(const Plan& plan, size_t pair, Estimate estimate) {
   const int64_t most = plan.config.run.max_input_tokens;
   const auto tokens = [&](size_t bytes) {
-    return std::min(most, static_cast<int64_t>(bytes) / kBytesPerToken + kTemplateTokens);
+    const auto all = static_cast<int64_t>(bytes);
+    return std::min(most, estimate == Estimate::kHigh ? all / kBytesPerToken + kTemplateTokens
+                                                      : all / kMostBytesPerToken + 1);
   };
   Lengths longest;
   for (const Cell& cell : plan.cells) {
@@ -42,6 +52,7 @@ Lengths longest(const Plan& plan, size_t pair) {
     longest.answer = std::max(longest.answer, answer);
     const int64_t said = cell.spec.resolved.value("phase1_tokens", int64_t{0});
     longest.said = std::max(longest.said, said);
+    longest.reads_again |= said > 0 || cell.spec.name == "skyline";
     const auto count = std::min<int64_t>(cell.samples, std::ssize(dataset.samples));
     for (const Sample& sample : std::span(dataset.samples).first(static_cast<size_t>(count))) {
       size_t bytes = 0;
@@ -78,16 +89,21 @@ RankMemory memory_of(const ModelConfig& model, DtypeChoice dtype, int64_t pass_t
           .sample = kept_tokens * model.layers * model.kv_bytes_per_token(element) + logits};
 }
 
-PairMemory memory_of(const Plan& plan, size_t pair) {
+PairMemory memory_of(const Plan& plan, size_t pair, Estimate estimate) {
   const PlannedPair& planned = plan.pairs[pair];
   if (!planned.has_configs()) return {};
-  const Lengths tokens = longest(plan, pair);
-  const int64_t in_a_pass =
+  const Lengths tokens = longest(plan, pair, estimate);
+  int64_t in_a_pass =
       std::min(plan.config.run.prefill_tokens, 16 * (tokens.context + tokens.question));
+  // The release's questions see ahead, so that they are read in one pass.
+  if (plan.fidelity.importance_mask == ImportanceMask::kVisiblePlusOne) {
+    in_a_pass = std::max(in_a_pass, tokens.question);
+  }
   const auto end = [&](const ModelConfig& model, int64_t kept_tokens) {
     return memory_of(model, plan.config.run.dtype, in_a_pass, kept_tokens);
   };
-  PairMemory memory{.sender = end(planned.sender_config, tokens.context + tokens.said),
+  const int64_t read = (tokens.reads_again ? 2 : 1) * tokens.context;
+  PairMemory memory{.sender = end(planned.sender_config, read + tokens.said),
                     // what arrives is copied in front of the receiver's own
                     .receiver = end(planned.receiver_config,
                                     2 * tokens.context + tokens.question + tokens.answer)};
@@ -98,40 +114,64 @@ PairMemory memory_of(const Plan& plan, size_t pair) {
   return memory;
 }
 
+namespace {
+
+// The least that this process's control groups allow: version 2 of Linux's, each within its parent.
+int64_t allowed_by_groups() {
+  const std::filesystem::path root = "/sys/fs/cgroup";
+  std::filesystem::path group = root;
+  std::ifstream own("/proc/self/cgroup");
+  for (std::string line; std::getline(own, line);) {
+    if (line.starts_with("0::/")) group = root / line.substr(4);
+  }
+  int64_t least = std::numeric_limits<int64_t>::max();
+  for (; group.native().size() >= root.native().size(); group = group.parent_path()) {
+    int64_t bytes = 0;
+    if (std::ifstream(group / "memory.max") >> bytes && bytes > 0) least = std::min(least, bytes);
+  }
+  return least;
+}
+
+}  // namespace
+
 int64_t device_memory(at::Device device, int ranks_on_node) {
   if (!device.is_cpu()) {
     return static_cast<int64_t>(
         at::getDeviceAllocator(device.type())->getMemoryInfo(device.index()).second);
   }
-  int64_t bytes = ::sysconf(_SC_PHYS_PAGES) * ::sysconf(_SC_PAGE_SIZE);
-  int64_t allowed = 0;
-  if (std::ifstream("/sys/fs/cgroup/memory.max") >> allowed && allowed > 0) {
-    bytes = std::min(bytes, allowed);
-  }
-  return bytes / ranks_on_node;
+  const int64_t all = ::sysconf(_SC_PHYS_PAGES) * ::sysconf(_SC_PAGE_SIZE);
+  return std::min(all, allowed_by_groups()) / ranks_on_node;
 }
 
 void fit_batches(Plan& plan, int64_t bytes, bool alone) {
   const auto usable = static_cast<int64_t>(kUsable * static_cast<double>(bytes));
   const int64_t most = plan.device_kind == "cpu" ? kMostOnCpu : kMostOnGpu;
+  const auto ends_of = [&](size_t pair, Estimate estimate) {
+    const PairMemory memory = memory_of(plan, pair, estimate);
+    return alone ? std::vector{memory.both} : std::vector{memory.sender, memory.receiver};
+  };
   for (size_t pair = 0; pair < plan.pairs.size(); ++pair) {
-    const PairMemory memory = memory_of(plan, pair);
-    const std::vector<RankMemory> ends =
-        alone ? std::vector{memory.both} : std::vector{memory.sender, memory.receiver};
+    for (const RankMemory& end : ends_of(pair, Estimate::kLow)) {
+      if (end.with(1) <= bytes) continue;
+      fail(Exit::kEnvironment,
+           "Pair '{}': weights of {:.1f} GiB, {:.1f} GiB for a pass of run.prefill_tokens = {} and "
+           "{:.1f} GiB for the longest sample do not fit into the {:.1f} GiB of the smallest rank. "
+           "Use more memory, run.dtype = \"bfloat16\", a smaller run.prefill_tokens or "
+           "run.max_input_tokens, or a rank for each end.",
+           plan.config.pairs[pair].name, gib(end.weights), gib(end.pass),
+           plan.config.run.prefill_tokens, gib(end.sample), gib(bytes));
+    }
     int64_t fit = most;
-    for (const RankMemory& end : ends) {
-      if (end.with(0) > bytes) {
-        fail(Exit::kEnvironment,
-             "Pair '{}': weights of {:.1f} GiB and {:.1f} GiB for a pass of run.prefill_tokens = "
-             "{} do not fit into the {:.1f} GiB of the smallest rank. Use more memory, run.dtype = "
-             "\"bfloat16\", a smaller run.prefill_tokens, or a rank for each end.",
-             plan.config.pairs[pair].name, gib(end.weights), gib(end.pass),
-             plan.config.run.prefill_tokens, gib(bytes));
-      }
+    for (const RankMemory& end : ends_of(pair, Estimate::kHigh)) {
       if (end.sample > 0) fit = std::min(fit, (usable - end.with(0)) / end.sample);
     }
-    if (plan.config.run.batch > 0) continue;
-    plan.pairs[pair].batch = std::max<int64_t>(fit, 1);
+    int64_t& batch = plan.pairs[pair].batch;
+    if (plan.config.run.batch == 0) batch = std::max<int64_t>(fit, 1);
+    if (batch <= std::max<int64_t>(fit, 0)) continue;
+    spdlog::warn(
+        "Pair '{}': batches of {} of its longest samples may not fit into the {:.1f} GiB of the "
+        "smallest rank: what fails for want of memory is tried again alone.",
+        plan.config.pairs[pair].name, batch, gib(bytes));
   }
 }
 

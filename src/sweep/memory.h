@@ -27,9 +27,12 @@ struct PairMemory {
   RankMemory sender, receiver, both;
 };
 
-// Tokens are estimated from the samples' bytes, rather too many than too few, and never more than
-// run.max_input_tokens. Of a pair without its config.json: nothing.
-PairMemory memory_of(const Plan& plan, size_t pair);
+// Tokens are estimated from the samples' bytes: rather too many (kHigh) or certainly too few
+// (kLow), and never more than run.max_input_tokens.
+enum class Estimate { kHigh, kLow };
+
+// Of a pair without its config.json: nothing.
+PairMemory memory_of(const Plan& plan, size_t pair, Estimate estimate = Estimate::kHigh);
 
 // Memory of this rank's device; of the host's, what its control group allows, shared out among the
 // node's ranks.
@@ -37,7 +40,7 @@ int64_t device_memory(at::Device device, int ranks_on_node);
 
 // Decides every pair's batch where the configuration leaves it open: as many samples as fit into
 // `bytes`, the smallest rank's memory. alone: one rank is both ends. Fails (kEnvironment) where
-// weights and one sample do not fit.
+// weights and one sample do not fit even if its tokens are few, and warns where a batch may not.
 void fit_batches(Plan& plan, int64_t bytes, bool alone);
 
 // "Batches of up to 16 samples (run.batch = 0: ...)", of a plan whose batches were fitted.

@@ -198,10 +198,11 @@ int64_t Worklist::batch_of(size_t pair) const {
   return halved == halved_.end() ? plan_.pairs[pair].batch : halved->second;
 }
 
-// Once for all tasks of a size: others of it may be under way.
+// Once for all tasks of a size: others of it may be under way. A sample that alone is too many says
+// nothing of batches; nor does a short rest of samples more than that it was too many.
 void Worklist::halve(size_t pair, int64_t batch) {
-  const int64_t half = std::max<int64_t>(batch / 2, 1);
-  if (half >= batch_of(pair)) return;
+  const int64_t half = std::max(batch, batch_of(pair)) / 2;
+  if (batch <= 1 || half >= batch_of(pair)) return;
   halved_[pair] = half;
   spdlog::warn("Pair '{}': memory ran out with {} samples, so batches have {} from now on.",
                plan_.config.pairs[pair].name, batch, half);

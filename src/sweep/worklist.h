@@ -41,6 +41,8 @@ class Worklist {
 
   uint64_t rows_left() const;                     // still to be made by this run
   bool idle() const { return running_.empty(); }  // no lane has a task
+  // The most samples of a batch: the plan's, or what memory was found to hold.
+  int64_t batch_of(size_t pair) const;
   bool finished() const;                          // idle, and nothing can be handed out
   bool has(uint64_t task) const { return running_.contains(task); }  // it is not done yet
   const Task& running(uint64_t task) const;
@@ -74,7 +76,6 @@ class Worklist {
   void settle(Group& group);
   std::vector<uint32_t> missing_cells(const Group& group, uint32_t sample) const;
   void draft(Group& group);
-  int64_t batch_of(size_t pair) const;
   void halve(size_t pair, int64_t batch);
   std::vector<size_t> preference(int lane) const;
   std::optional<Task> take_from(size_t group);

@@ -76,6 +76,12 @@ TEST_P(AttentionTest, QueriesThatSeeAhead) {
   expect_reference(random({17, 4, 8}), kv);
 }
 
+TEST_P(AttentionTest, ManyQueriesThatSeeAhead) {
+  at::manual_seed(12);
+  const LayerKv kv = kv_for({{1100, 1103, 40}, {600, 600, 700}}, 1, 8);
+  expect_reference(random({1700, 2, 8}), kv);
+}
+
 TEST_P(AttentionTest, QueriesInsideALargerTensor) {
   at::manual_seed(10);
   const LayerKv kv = kv_for({{4, 4, 0}, {1, 5, 0}}, 2, 8);
@@ -113,6 +119,21 @@ TEST_P(AttentionTest, ShareOfWhatWasReceived) {
   // The release's mask hides nothing: 5 rows with +1, one without.
   EXPECT_NEAR(share({.visible_plus_one = true})[0][0].item<float>(),
               4 * std::exp(1.0) / (5 * std::exp(1.0) + 1), 1e-6);
+}
+
+TEST_P(AttentionTest, SharesOfALongPromptAreThoseOfItsTokensAlone) {
+  if (GetParam() != at::kFloat) GTEST_SKIP() << "computed in float32 whatever the dtype";
+  at::manual_seed(13);
+  const int64_t tokens = 1500, received = 500;
+  const LayerKv kv = kv_for({{tokens, received + tokens, 0}}, 1, 8);
+  const at::Tensor q = random({tokens, 3, 8});
+  const at::Tensor all = received_share(q, kv, ranges_, {received}, {});
+  for (const int64_t token : {int64_t{0}, int64_t{700}, tokens - 1}) {
+    Ranges one;
+    one.add(1, ranges_.begins[0], received + token + 1, 0);
+    const at::Tensor alone = received_share(q.narrow(0, token, 1), kv, one, {received}, {});
+    EXPECT_TRUE(at::allclose(all.narrow(0, token, 1), alone)) << "token " << token;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Dtypes, AttentionTest, ::testing::Values(at::kFloat, at::kBFloat16),

@@ -243,6 +243,26 @@ TEST_F(WorklistTest, WhereMemoryRanOutLaterBatchesAreHalfAsLarge) {
   EXPECT_TRUE(work.finished());
 }
 
+TEST_F(WorklistTest, WhatRunsOutAloneOrAsAShortRestHardlyChangesBatches) {
+  make_plan(1, 18, {spec("baseline")});
+  Worklist work = worklist();
+  std::vector<Task> tasks;
+  for (int lane = 0; lane < 5; ++lane) tasks.push_back(work.next(lane).value());
+  const auto run_out = [&](const Task& task) {
+    Report report{.task = task.id, .cell = 0};
+    report.failures.push_back({.what = "Out of memory: 9 GiB were asked for"});
+    for (const uint32_t sample : task.samples) {
+      report.rows.push_back({.key = plan_.cells[0].key, .sample = sample, .failed = true});
+    }
+    work.take_rows(report);
+  };
+  ASSERT_EQ(tasks.back().samples.size(), 2u);
+  run_out(tasks.back());  // the rest of 18: batches of 4 become 2, not 1
+  for (int task = 0; task < 4; ++task) answer(work, tasks[static_cast<size_t>(task)]);
+  run_out(work.next(0).value());  // one of the two again, alone
+  EXPECT_EQ(work.batch_of(0), 2);
+}
+
 TEST_F(WorklistTest, AFailedCalibrationIsTriedOnceMoreSampleBySample) {
   make_plan(1, 4, {spec("kvcomm", {{"calibration_samples", 3}})});
   Worklist work = worklist();

@@ -61,6 +61,17 @@ class EqualAnswers(SystemTest):
         self.check(self.all.run("whole", sets=["run.reuse_prefixes=false"]))
         self.assert_same_rows("whole", leave_out=())
 
+    def test_passes_of_few_tokens_in_both_fidelities(self):
+        """Long vectors amplify last bits, and the release's importance looks at what comes behind a token."""
+        for fidelity in ("paper", "release"):
+            sets = [f"run.fidelity={fidelity}", "method.cipher.phase1_tokens=24", "run.reuse_prefixes=false"]
+            self.check(self.all.run(f"{fidelity}-whole", sets=sets))
+            self.check(self.all.run(f"{fidelity}-passes", sets=[*sets, "run.prefill_tokens=7", "run.batch=3"]))
+            whole, passes = (self.all.results(f"{fidelity}-{name}") for name in ("whole", "passes"))
+            self.assertEqual(rows(whole, BATCHING), rows(passes, BATCHING))
+            importance, same = (tables(file)["layers"]["importance"] for file in (whole, passes))
+            np.testing.assert_allclose(importance, same, atol=1e-6)
+
     def test_ends_on_different_nodes(self):
         self.check(self.all.run("spread", 4, sets=["run.placement=spread"]))
         self.assert_same_rows("spread", leave_out=())
