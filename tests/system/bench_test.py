@@ -88,6 +88,8 @@ class Wire(Bench):
         self.refused(USAGE, "3 were started: use mpirun -np 2", "wire", ranks=3)
         self.refused(USAGE, "2 were started: leave mpirun out", "wire", "--transport", "loopback", ranks=2)
         self.refused(USAGE, "start 2", "wire", "--transport", "mpi")
+        if DEVICE == "cpu":
+            self.refused(ENVIRONMENT_CODE, "this would be on the CPU", "wire", "--transport", "nccl", ranks=2)
         self.refused(ENVIRONMENT_CODE, "more than the .* of a rank", "wire", "--tokens", 10_000_000)
         self.refused(ENVIRONMENT_CODE, "no model's folder and no config.json", "wire", "--model", self.folder / "absent")
         for words in (["--tokens", "0"], ["--ratio", "1.5"], ["--ratio", "0.5", "--layers", "1"], ["--transport", "tcp"]):
