@@ -9,13 +9,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <functional>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
-#include "base/clones.h"
+#include "bench/limits.h"
 #include "ops/linear.h"
 
 namespace {
@@ -31,30 +30,6 @@ constexpr Shape kShapes[] = {
     {"8B/gate_up", 4096, 28672}, {"8B/down", 14336, 4096},    {"1B/logits", 2048, 128256},
 };
 constexpr int64_t kRows[] = {1, 2, 4, 8, 16, 64, 512};
-
-// Parts of a vector's length side by side, as streams that the processor fetches at once.
-KVC_CLONES uint64_t read(const uint64_t* from, int64_t n, int64_t streams) {
-  uint64_t sums[8] = {};
-  const int64_t part = n / streams / 8 * 8;
-  for (int64_t i = 0; i < part; i += 8) {
-    for (int64_t s = 0; s < streams; ++s) {
-      for (int64_t l = 0; l < 8; ++l) sums[l] ^= from[s * part + i + l];
-    }
-  }
-  uint64_t all = 0;
-  for (const uint64_t sum : sums) all ^= sum;
-  return all;
-}
-
-void read_all(const at::Tensor& t, int64_t streams) {
-  static std::atomic<uint64_t> sink;  // so that the reads are not left out
-  const auto* from = static_cast<const uint64_t*>(t.const_data_ptr());
-  const auto n = static_cast<int64_t>(t.nbytes() / sizeof(uint64_t));
-  const int64_t part = n / at::get_num_threads();
-  at::parallel_for(0, at::get_num_threads(), /*grain_size=*/1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) sink ^= read(from + i * part, part, streams);
-  });
-}
 
 struct Timed {
   std::function<void(size_t round)> run;
@@ -95,7 +70,9 @@ void bench(const Shape& shape, at::ScalarType type, const std::vector<at::Tensor
   ways.push_back({[&](size_t round) { at::linear(x, weights[of(round, 1)]); }, {}});
   for (const int64_t streams : {1, 4}) {
     const size_t way = streams == 1 ? 2 : 3;
-    ways.push_back({[&, streams, way](size_t r) { read_all(weights[of(r, way)], streams); }, {}});
+    ways.push_back(
+        {[&, streams, way](size_t r) { kvcomm::bench::read_all(weights[of(r, way)], streams); },
+         {}});
   }
   ways.push_back({[&](size_t) { at::mm_out(wide_out, wide_x, wide_weight.t()); }, {}});
   time_all(ways);

@@ -12,6 +12,7 @@
 #include "bench/wire_ends.h"
 #include "select/layers.h"
 #include "sweep/agree.h"
+#include "sweep/sweep.h"
 
 namespace kvcomm::bench {
 
@@ -121,6 +122,11 @@ void check_options(const WireOptions& options, int world_size) {
     fail(Exit::kUsage,
          "--transport loopback is inside one process, and {} were started: leave mpirun out.",
          world_size);
+  }
+  if (options.run.transport == TransportChoice::kNccl && device_kind(options.run) == "cpu") {
+    fail(
+        Exit::kEnvironment,
+        "--transport nccl moves data between GPUs, and this would be on the CPU: use mpi or auto.");
   }
   require_place_for_record(options.record);
 }

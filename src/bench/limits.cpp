@@ -145,9 +145,10 @@ Limit read_limit(int64_t bytes, at::TensorOptions options) {
 }
 
 int64_t limits_memory(const ModelConfig& model, int64_t read_bytes) {
-  constexpr int64_t kBothTypes = sizeof(float) + sizeof(at::BFloat16);
-  // in the worse case float32 only, or one large layer in both types
-  return read_bytes + std::max(3 * kBeyondCaches, kBothTypes * layer_elements(model));
+  // The matrices once as bfloat16 and once as float32: beyond the caches, or of one large layer.
+  constexpr int64_t kBoth = sizeof(float) + sizeof(at::BFloat16);
+  constexpr int64_t kElements = kBeyondCaches / static_cast<int64_t>(sizeof(at::BFloat16));
+  return read_bytes + kBoth * std::max(kElements, layer_elements(model));
 }
 
 }  // namespace kvcomm::bench
