@@ -43,7 +43,7 @@ function(kvc_require_cuda variable what wheels)
                         "launch/setup.sh does), or set ${variable}.")
   endif()
 endfunction()
-set(KVCOMM_GPU_CODE -gencode=arch=compute_80,code=sm_80 -gencode=arch=compute_90,code=sm_90
+set(KVCOMM_GPU_CODE -gencode=arch=compute_75,code=sm_75 -gencode=arch=compute_80,code=sm_80 -gencode=arch=compute_90,code=sm_90
     -gencode=arch=compute_100,code=[sm_100,compute_100] CACHE STRING "The GPUs that nvcc compiles for")
 set(KVCOMM_CUDA_FOLDERS /usr/local/cuda $ENV{CUDA_HOME})
 if(KVCOMM_CUDA OR KVCOMM_CUDA_OBJECTS)
