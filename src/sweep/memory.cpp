@@ -52,7 +52,7 @@ Lengths longest(const Plan& plan, size_t pair, Estimate estimate) {
     longest.answer = std::max(longest.answer, answer);
     const int64_t said = cell.spec.resolved.value("phase1_tokens", int64_t{0});
     longest.said = std::max(longest.said, said);
-    longest.reads_again |= said > 0 || cell.spec.name == "skyline";
+    longest.reads_again |= said > 0 || cell.spec.resolved.value("model", "") == "sender";
     const auto count = std::min<int64_t>(cell.samples, std::ssize(dataset.samples));
     for (const Sample& sample : std::span(dataset.samples).first(static_cast<size_t>(count))) {
       size_t bytes = 0;

@@ -69,6 +69,20 @@ TEST_F(MemoryTest, ASampleGrowsWithItsContextAndAPassDoesNot) {
   EXPECT_EQ(after.sender.sample - before.sender.sample, kMoreTokens * kTokenBytes);
   EXPECT_EQ(after.receiver.sample - before.receiver.sample, 2 * kMoreTokens * kTokenBytes);
   EXPECT_EQ(after.sender.pass, before.sender.pass);
+  methods_ =
+      "[[method]]\nname = \"skyline\"\nmodel = \"sender\"\n";  // reads the text beside the context
+  const PairMemory twice = memory_of(plan({"run.prefill_tokens=64"}), 0);
+  EXPECT_GT(twice.sender.sample - after.sender.sample, kMoreTokens * kTokenBytes);
+}
+
+TEST_F(MemoryTest, ASampleThatCannotFitIsRefusedAndOneThatMayNotIsNot) {
+  edit(root() / "demo.jsonl", "The ship.", std::string(300000, 'x'));
+  Plan made = plan();
+  const RankMemory few = memory_of(made, 0, Estimate::kLow).both;
+  EXPECT_THROW(fit_batches(made, few.with(1) - 1, /*alone=*/true), Error);
+  EXPECT_GT(memory_of(made, 0).both.with(1), few.with(1) + 1);
+  fit_batches(made, few.with(1) + 1, /*alone=*/true);
+  EXPECT_EQ(made.pairs[0].batch, 1);
 }
 
 }  // namespace
