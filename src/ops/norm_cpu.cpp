@@ -2,8 +2,8 @@
 
 #include <cmath>
 
-#include "ops/bfloat16.h"
 #include "base/clones.h"
+#include "ops/bfloat16.h"
 #include "ops/norm.h"
 #include "ops/parallel.h"
 

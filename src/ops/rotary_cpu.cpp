@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
+#include "base/clones.h"
 #include "base/error.h"
 #include "ops/bfloat16.h"
-#include "base/clones.h"
 #include "ops/parallel.h"
 #include "ops/rotary.h"
 

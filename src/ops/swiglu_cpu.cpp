@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <bit>
 
-#include "ops/bfloat16.h"
 #include "base/clones.h"
+#include "ops/bfloat16.h"
 #include "ops/parallel.h"
 #include "ops/swiglu.h"
 

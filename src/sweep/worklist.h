@@ -43,7 +43,7 @@ class Worklist {
   bool idle() const { return running_.empty(); }  // no lane has a task
   // The most samples of a batch: the plan's, or what memory was found to hold.
   int64_t batch_of(size_t pair) const;
-  bool finished() const;                          // idle, and nothing can be handed out
+  bool finished() const;  // idle, and nothing can be handed out
   bool has(uint64_t task) const { return running_.contains(task); }  // it is not done yet
   const Task& running(uint64_t task) const;
 
