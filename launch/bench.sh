@@ -34,5 +34,5 @@ install_venv() {
 launch/setup.sh kvcomm
 launch/setup.sh read_dataset
 install_venv
-say "measuring (about 45 minutes on two cores; --methods, --only and --repeats shorten it)"
+say "measuring (--methods, --only and --repeats shorten it)"
 exec "$venv/bin/python" launch/bench/bench.py "$@"

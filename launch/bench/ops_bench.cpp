@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "bench/limits.h"
+#include "bench/samples.h"
 #include "ops/linear.h"
 
 namespace {
@@ -33,12 +34,9 @@ constexpr int64_t kRows[] = {1, 2, 4, 8, 16, 64, 512};
 
 struct Timed {
   std::function<void(size_t round)> run;
-  std::vector<double> seconds;
+  kvcomm::bench::Samples seconds;
 
-  double median() {
-    std::ranges::sort(seconds);
-    return seconds[seconds.size() / 2];
-  }
+  double median() const { return kvcomm::bench::median(seconds); }
 };
 
 // Rounds of all ways in turn, for about two seconds. What takes a second is timed once.

@@ -72,6 +72,22 @@ void add_choice(CLI::App& command, const char* flag, Choice& choice, const char*
       ->default_str(std::string(to_text(choice)));
 }
 
+// Makes the measurement what the command does.
+template <typename Options, typename Report>
+void set_action(CLI::App& command, Action& action, std::shared_ptr<Options> options,
+                std::shared_ptr<Common> common,
+                Exit (*bench)(Communicator&, const Options&,
+                              const std::function<void(const Report&)>&),
+                std::string (*table)(const Report&)) {
+  command.callback([=, &action] {
+    action = [=] {
+      options->model = common->folder();
+      options->record = common->json;
+      return measured(bench, *options, *common, table);
+    };
+  });
+}
+
 // "1,8": each is measured.
 template <typename Number>
 CLI::Option& add_list(CLI::App& command, const char* flag, std::vector<Number>& numbers,
@@ -133,13 +149,7 @@ void add_model(CLI::App& bench, const Words& argv, Action& action) {
   command.footer(
       "Example: kvcomm bench model --random-weights models/meta-llama/Llama-3.1-8B-Instruct "
       "--prompt 512 --generate 128 --batch 1,8");
-  command.callback([&action, options, common] {
-    action = [=] {
-      options->model = common->folder();
-      options->record = common->json;
-      return measured(bench::bench_model, *options, *common, model_table);
-    };
-  });
+  set_action(command, action, options, common, bench::bench_model, model_table);
 }
 
 // ---- wire
@@ -204,13 +214,7 @@ void add_wire(CLI::App& bench, const Words& argv, Action& action) {
       ->capture_default_str();
   add_common(command, *common, options->run);
   command.footer("Example: mpirun -np 2 --bind-to none kvcomm bench wire --tokens 64,1024");
-  command.callback([&action, options, common] {
-    action = [=] {
-      options->model = common->folder();
-      options->record = common->json;
-      return measured(bench::bench_wire, *options, *common, wire_table);
-    };
-  });
+  set_action(command, action, options, common, bench::bench_wire, wire_table);
 }
 
 }  // namespace

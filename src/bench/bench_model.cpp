@@ -20,8 +20,6 @@ namespace {
 
 constexpr int64_t kMostRead = int64_t{1} << 30;  // bytes of the buffer that is read
 
-double gib(int64_t bytes) { return static_cast<double>(bytes) / (int64_t{1} << 30); }
-
 // All sequences alike: so many of them, with so many tokens.
 struct Load {
   int64_t prompt, generate, batch;
@@ -61,7 +59,7 @@ void require_memory(const ModelConfig& model, const ModelOptions& options, int64
 }
 
 Decoder load(const ModelOptions& options, const ModelConfig& config, at::Device device) {
-  const auto dtype = options.run.dtype == DtypeChoice::kFloat32 ? at::kFloat : at::kBFloat16;
+  const at::ScalarType dtype = scalar_type(options.run.dtype);
   if (!options.model.empty()) {
     return Decoder(options.model, dtype, device, OtherHead::kUsed, options.run.prefill_tokens);
   }

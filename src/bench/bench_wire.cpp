@@ -12,13 +12,12 @@
 #include "bench/wire_ends.h"
 #include "select/layers.h"
 #include "sweep/agree.h"
+#include "sweep/memory.h"
 #include "sweep/sweep.h"
 
 namespace kvcomm::bench {
 
 namespace {
-
-double gib(uint64_t bytes) { return static_cast<double>(bytes) / (uint64_t{1} << 30); }
 
 ModelConfig shape_of(const WireOptions& options) {
   if (!options.model.empty()) return load_shape(options.model);
@@ -46,9 +45,8 @@ std::vector<int64_t> layers_of(const WireOptions& options, const ModelConfig& mo
 Header header_of(const ModelConfig& model, DtypeChoice dtype, int64_t layers, int64_t tokens) {
   Header header{.kind = Kind::kKv, .samples = {{.rows = tokens, .context_tokens = tokens}}};
   for (int layer = 0; layer < layers; ++layer) {
-    const TensorSpec spec{.layer = layer,
-                          .row_shape = {model.kv_heads, model.head_dim},
-                          .dtype = dtype == DtypeChoice::kFloat32 ? at::kFloat : at::kBFloat16};
+    const TensorSpec spec{
+        .layer = layer, .row_shape = {model.kv_heads, model.head_dim}, .dtype = scalar_type(dtype)};
     header.tensors.insert(header.tensors.end(), {spec, spec});  // keys and values
   }
   return header;
@@ -66,15 +64,16 @@ std::vector<Header> headers_of(const WireOptions& options, const ModelConfig& mo
 
 // An end holds a message twice: as tensors, and as one buffer for the bare message.
 void require_memory(const std::vector<Header>& headers, const Stage& stage) {
-  const uint64_t ends = stage.place.role == Role::kBoth ? 2 : 1;
+  const int64_t ends = stage.place.role == Role::kBoth ? 2 : 1;
   for (const Header& header : headers) {
-    const uint64_t needed = 2 * ends * payload_bytes(header);
-    if (needed <= static_cast<uint64_t>(stage.layout.memory_bytes)) continue;
+    const auto payload = static_cast<int64_t>(payload_bytes(header));
+    const int64_t needed = 2 * ends * payload;
+    if (needed <= stage.layout.memory_bytes) continue;
     fail(Exit::kEnvironment,
          "A message of {} tokens and {} layers has {:.1f} GiB; measuring it takes {:.1f} GiB, more "
          "than the {:.1f} GiB of a rank. Use fewer --tokens or layers.",
-         header.samples.front().rows, header.tensors.size() / 2, gib(payload_bytes(header)),
-         gib(needed), gib(static_cast<uint64_t>(stage.layout.memory_bytes)));
+         header.samples.front().rows, header.tensors.size() / 2, gib(payload), gib(needed),
+         gib(stage.layout.memory_bytes));
   }
 }
 

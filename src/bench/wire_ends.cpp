@@ -81,14 +81,12 @@ Seconds WireEnds::message(Sums sums, const Header& header, const std::vector<at:
 
 void WireEnds::move_by_mpi(const at::Tensor& buffer) {
   auto owner = std::make_shared<const at::Tensor>(buffer);
-  std::span<std::byte> rest(static_cast<std::byte*>(buffer.mutable_data_ptr()), buffer.nbytes());
+  const std::span bytes(static_cast<std::byte*>(buffer.mutable_data_ptr()), buffer.nbytes());
   std::vector<Transfer> parts;
-  while (!rest.empty()) {
-    const auto part = rest.first(std::min(rest.size(), ChannelOptions{}.part_bytes));
+  in_parts(bytes, ChannelOptions{}.part_bytes, [&](std::span<std::byte> part) {
     parts.push_back(sends() ? lane_.start_send(part, owner, place_.peer, kRawTag)
                             : lane_.start_receive(part, owner, place_.peer, kRawTag));
-    rest = rest.subspan(part.size());
-  }
+  });
   spin([&] { return std::ranges::all_of(parts, &Transfer::done); }, "a bare message");
 }
 

@@ -58,23 +58,23 @@ std::string Channel::receive_note(Note note, std::string what, size_t samples_ge
 // Waits quickly while payload comes. A tensor is summed as soon as it is there: it still lies in a
 // cache then, and the next ones move meanwhile.
 std::string Channel::receive_trailer() {
-  const Stopwatch watch;
   const Deadline limit = deadline("the end of the " + describe(header_));
   std::optional<std::string> bytes;
   size_t whole = 0;
   uint64_t whole_bytes = 0;  // of so many tensors
   while (!bytes) {
+    const Stopwatch watch;
     limit.require([&, before = arrived_bytes()] {
       progress();
       return (bytes = poll_note(Note::kTrailer)).has_value() || arrived_bytes() != before;
     });
+    waited_s_ += watch.elapsed_s();
     for (; whole < tensors_.size() && tensors_[whole].is_cpu(); ++whole) {
       if (whole_bytes + tensors_[whole].nbytes() > arrived_bytes()) break;
       whole_bytes += tensors_[whole].nbytes();
     }
     sum(std::span(tensors_).first(whole));
   }
-  waited_s_ += watch.elapsed_s();
   return std::move(*bytes);
 }
 

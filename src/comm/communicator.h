@@ -2,6 +2,7 @@
 // deadline and sleeps, every return code is checked. mpi.h itself stays in communicator.cpp.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -34,6 +35,16 @@ struct Received {
   int source;  // rank within the communicator
   std::string bytes;
 };
+
+// Calls each(part) for the bytes in order, in parts of at most so many.
+template <typename Byte, typename Each>
+void in_parts(std::span<Byte> bytes, size_t most, const Each& each) {
+  while (!bytes.empty()) {
+    const auto part = bytes.first(std::min(bytes.size(), most));
+    each(part);
+    bytes = bytes.subspan(part.size());
+  }
+}
 
 // One send or receive under way. Its buffer's owner is kept until it is done. The buffer of one
 // that is given up unfinished and cannot be cancelled is left to the process's end, since the

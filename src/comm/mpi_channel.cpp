@@ -80,13 +80,10 @@ uint64_t MpiChannel::arrived_bytes() const { return arrived_; }
 
 void MpiChannel::send_parts(const at::Tensor& on_host) {
   auto owner = std::make_shared<const at::Tensor>(on_host);
-  std::span<const std::byte> rest(static_cast<const std::byte*>(on_host.const_data_ptr()),
-                                  on_host.nbytes());
-  while (!rest.empty()) {
-    const auto part = rest.first(std::min(rest.size(), options().part_bytes));
+  const std::span bytes(static_cast<const std::byte*>(on_host.const_data_ptr()), on_host.nbytes());
+  in_parts(bytes, options().part_bytes, [&](std::span<const std::byte> part) {
     sends_.push_back(lane().start_send(part, owner, peer(), kPayloadTag));
-    rest = rest.subspan(part.size());
-  }
+  });
 }
 
 void MpiChannel::send_together(std::span<const at::Tensor> tensors) {
@@ -114,12 +111,10 @@ WireTimes MpiChannel::finish_sends(Seconds work_ended_at_s) {
 
 void MpiChannel::receive_parts(const at::Tensor& on_host) {
   auto owner = std::make_shared<const at::Tensor>(on_host);
-  std::span<std::byte> rest(static_cast<std::byte*>(on_host.mutable_data_ptr()), on_host.nbytes());
-  while (!rest.empty()) {
-    const auto part = rest.first(std::min(rest.size(), options().part_bytes));
+  const std::span bytes(static_cast<std::byte*>(on_host.mutable_data_ptr()), on_host.nbytes());
+  in_parts(bytes, options().part_bytes, [&](std::span<std::byte> part) {
     receives_.push_back(lane().start_receive(part, owner, peer(), kPayloadTag));
-    rest = rest.subspan(part.size());
-  }
+  });
 }
 
 std::vector<at::Tensor> MpiChannel::start_receives(const Header& header) {

@@ -45,23 +45,6 @@ at::Tensor hidden_rows(const One& one, int64_t ahead) {
   return at::ones({one.q.size(0), one.k.size(0)}, one.q.options().dtype(at::kBool)).triu(1 + ahead);
 }
 
-}  // namespace
-
-at::Tensor reference::attention(const at::Tensor& q, const LayerKv& kv, const Ranges& ranges) {
-  std::vector<at::Tensor> outs;
-  for (int64_t s = 0; s < ranges.sequences(); ++s) {
-    const One one = part_of(q, kv, ranges, s);
-    const int64_t before = one.k.size(0) - one.q.size(0);
-    const at::Tensor scores = scores_of(one).masked_fill_(
-        hidden_rows(one, before + ranges.lookahead[static_cast<size_t>(s)]), kHidden);
-    const at::Tensor out = at::matmul(at::softmax(scores, -1), by_kv_head(one.v));
-    outs.push_back(out.permute({2, 0, 1, 3}).reshape(one.q.sizes()).to(q.scalar_type()));
-  }
-  return at::cat(outs);
-}
-
-namespace {
-
 // [tokens, heads]. ahead: as for hidden_rows().
 at::Tensor share_of(const One& one, int64_t ahead, int64_t received, const ShareRule& rule) {
   at::Tensor scores = scores_of(one);
@@ -77,6 +60,19 @@ at::Tensor share_of(const One& one, int64_t ahead, int64_t received, const Share
 }
 
 }  // namespace
+
+at::Tensor reference::attention(const at::Tensor& q, const LayerKv& kv, const Ranges& ranges) {
+  std::vector<at::Tensor> outs;
+  for (int64_t s = 0; s < ranges.sequences(); ++s) {
+    const One one = part_of(q, kv, ranges, s);
+    const int64_t before = one.k.size(0) - one.q.size(0);
+    const at::Tensor scores = scores_of(one).masked_fill_(
+        hidden_rows(one, before + ranges.lookahead[static_cast<size_t>(s)]), kHidden);
+    const at::Tensor out = at::matmul(at::softmax(scores, -1), by_kv_head(one.v));
+    outs.push_back(out.permute({2, 0, 1, 3}).reshape(one.q.sizes()).to(q.scalar_type()));
+  }
+  return at::cat(outs);
+}
 
 at::Tensor received_share(const at::Tensor& q, const LayerKv& kv, const Ranges& ranges,
                           const std::vector<int64_t>& received, const ShareRule& rule) {

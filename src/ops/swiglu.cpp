@@ -6,12 +6,6 @@
 
 namespace kvcomm::ops {
 
-at::Tensor swiglu(const at::Tensor& gate_up) {
-  at::Tensor out = at::empty({gate_up.size(0), gate_up.size(1) / 2}, gate_up.options());
-  swiglu_into(gate_up, out);
-  return out;
-}
-
 void swiglu_into(const at::Tensor& gate_up, at::Tensor& out) {
   const auto type = gate_up.scalar_type();
   require(out, {gate_up.size(0), gate_up.size(-1) / 2}, type, "The result of swiglu");

@@ -8,7 +8,6 @@ namespace kvcomm::ops {
 // gate_up [tokens, 2 intermediate], the gates first -> [tokens, intermediate]. silu(gate) is
 // computed in float32 and rounded, then multiplied by up and rounded again. Contiguous float32 or
 // bfloat16; fails (kInternal) otherwise.
-at::Tensor swiglu(const at::Tensor& gate_up);
 void swiglu_into(const at::Tensor& gate_up, at::Tensor& out);
 
 // The ways that the above choose from; nothing is checked.

@@ -18,6 +18,7 @@
 #include "store/process.h"
 #include "sweep/announce.h"
 #include "sweep/coordinator.h"
+#include "sweep/layout.h"
 
 namespace kvcomm {
 
@@ -25,10 +26,6 @@ namespace {
 
 constexpr uint32_t kCalibrationCell = 0xffffffff;  // in headers: no cell's id
 constexpr int kHandshakeTag = 16;  // on the lane's communicator, beside the channel's own
-
-at::ScalarType dtype_of(const Config& config) {
-  return config.run.dtype == DtypeChoice::kFloat32 ? at::kFloat : at::kBFloat16;
-}
 
 bool is_out_of_memory(const std::exception& error) {
   // The CPU's allocator throws no type of its own.
@@ -72,22 +69,6 @@ uint64_t SampleRow::*column_of(Kind kind) {
   }
   fail(Exit::kInternal, "Kind {} has no column.", static_cast<int>(kind));
 }
-
-// A model with what is kept for it alone.
-struct Loaded {
-  std::shared_ptr<const Decoder> model;
-  std::shared_ptr<PrefixCache> prefixes;
-
-  Loaded() = default;
-  explicit Loaded(const Agent& agent) : model(agent.model), prefixes(agent.prefixes) {}
-  explicit Loaded(std::shared_ptr<const Decoder> fresh)
-      : model(std::move(fresh)), prefixes(std::make_shared<PrefixCache>()) {}
-
-  void hand_to(Agent& agent) const {
-    agent.model = model;
-    agent.prefixes = prefixes;
-  }
-};
 
 uint64_t peak_of_device(at::Device device) {
   if (device.is_cpu()) return 0;
@@ -187,7 +168,7 @@ void Lane::load_pair(size_t index) {
   const auto load = [&](const std::string& folder) {
     try {
       return std::make_shared<const Decoder>(
-          folder, dtype_of(config_), place_.device,
+          folder, scalar_type(config_.run.dtype), place_.device,
           fidelity_.tie_other_head ? OtherHead::kDropped : OtherHead::kUsed,
           config_.run.prefill_tokens);
     } catch (const c10::Error& error) {
@@ -196,25 +177,25 @@ void Lane::load_pair(size_t index) {
     }
   };
   const auto known = [&](const std::string& folder) {
-    return folder == sender_folder_ && sender_.model != nullptr ? Loaded(sender_)
-           : folder == receiver_folder_                         ? Loaded(receiver_)
-                                                                : Loaded();
+    return folder == sender_folder_ && sender_.model != nullptr ? sender_
+           : folder == receiver_folder_                         ? receiver_
+                                                                : Agent();
   };
-  Loaded for_sender = sends() ? known(sender) : Loaded();
-  Loaded for_receiver = receives() ? known(receiver) : Loaded();
+  Agent for_sender = sends() ? known(sender) : Agent();
+  Agent for_receiver = receives() ? known(receiver) : Agent();
+  const auto text = receiver == receiver_folder_ ? receiver_.text : load_text(receiver);
   // What this pair does not use goes before anything is loaded: there may be no room for both.
-  Loaded().hand_to(sender_);
-  Loaded().hand_to(receiver_);
-  if (sends() && for_sender.model == nullptr) for_sender = Loaded(load(sender));
+  sender_ = receiver_ = {};
+  const auto fresh = [&](const std::string& folder) {
+    return Agent{.model = load(folder), .prefixes = std::make_shared<PrefixCache>()};
+  };
+  if (sends() && for_sender.model == nullptr) for_sender = fresh(sender);
   if (receives() && for_receiver.model == nullptr) {
-    for_receiver = sends() && sender == receiver ? for_sender : Loaded(load(receiver));
+    for_receiver = sends() && sender == receiver ? for_sender : fresh(receiver);
   }
-  for_sender.hand_to(sender_);
-  for_receiver.hand_to(receiver_);
-  if (receiver != receiver_folder_) {
-    receiver_.text = load_text(receiver);
-    sender_.text = receiver_.text;
-  }
+  for_sender.text = for_receiver.text = text;
+  sender_ = std::move(for_sender);
+  receiver_ = std::move(for_receiver);
   sender_folder_ = sender;
   receiver_folder_ = receiver;
   pair_ = index;

@@ -24,6 +24,11 @@ struct Layout {
   bool gpu_for_each = false;     // every rank of the world has a GPU of its own
 };
 
+// A tensor's type.
+inline at::ScalarType scalar_type(DtypeChoice dtype) {
+  return dtype == DtypeChoice::kFloat32 ? at::kFloat : at::kBFloat16;
+}
+
 int gpu_count();
 
 // Fails (kEnvironment) where a launcher's processes did not find each other and are worlds of their

@@ -28,8 +28,6 @@ constexpr double kUsable = 0.85;
 // More samples are hardly faster: one read of the weights serves them all.
 constexpr int64_t kMostOnGpu = 64, kMostOnCpu = 16;
 
-double gib(int64_t bytes) { return static_cast<double>(bytes) / (int64_t{1} << 30); }
-
 // Of a pair's longest sample.
 struct Lengths {
   int64_t context = 0, question = 0, said = 0, answer = 0;  // tokens; said: by a sender
@@ -78,44 +76,6 @@ int64_t pass_bytes(const ModelConfig& model, int64_t tokens, int64_t element) {
   return tokens * element * (4 * model.hidden + heads * model.head_dim + 3 * model.intermediate);
 }
 
-}  // namespace
-
-RankMemory memory_of(const ModelConfig& model, DtypeChoice dtype, int64_t pass_tokens,
-                     int64_t kept_tokens) {
-  const int64_t element = element_bytes(dtype);
-  const int64_t logits = 3 * model.vocab * static_cast<int64_t>(sizeof(float));
-  return {.weights = weight_bytes(model, element),
-          .pass = pass_bytes(model, pass_tokens, element),
-          .sample = kept_tokens * model.layers * model.kv_bytes_per_token(element) + logits};
-}
-
-PairMemory memory_of(const Plan& plan, size_t pair, Estimate estimate) {
-  const PlannedPair& planned = plan.pairs[pair];
-  if (!planned.has_configs()) return {};
-  const Lengths tokens = longest(plan, pair, estimate);
-  int64_t in_a_pass =
-      std::min(plan.config.run.prefill_tokens, 16 * (tokens.context + tokens.question));
-  // The release's questions see ahead, so that they are read in one pass.
-  if (plan.fidelity.importance_mask == ImportanceMask::kVisiblePlusOne) {
-    in_a_pass = std::max(in_a_pass, tokens.question);
-  }
-  const auto end = [&](const ModelConfig& model, int64_t kept_tokens) {
-    return memory_of(model, plan.config.run.dtype, in_a_pass, kept_tokens);
-  };
-  const int64_t read = (tokens.reads_again ? 2 : 1) * tokens.context;
-  PairMemory memory{.sender = end(planned.sender_config, read + tokens.said),
-                    // what arrives is copied in front of the receiver's own
-                    .receiver = end(planned.receiver_config,
-                                    2 * tokens.context + tokens.question + tokens.answer)};
-  const bool shared = planned.sender == planned.receiver;
-  memory.both = {.weights = memory.receiver.weights + (shared ? 0 : memory.sender.weights),
-                 .pass = std::max(memory.sender.pass, memory.receiver.pass),
-                 .sample = memory.sender.sample + memory.receiver.sample};
-  return memory;
-}
-
-namespace {
-
 // The least that this process's control groups allow: version 2 of Linux's, each within its parent.
 int64_t allowed_by_groups() {
   const std::filesystem::path root = "/sys/fs/cgroup";
@@ -133,6 +93,41 @@ int64_t allowed_by_groups() {
 }
 
 }  // namespace
+
+RankMemory memory_of(const ModelConfig& model, DtypeChoice dtype, int64_t pass_tokens,
+                     int64_t kept_tokens) {
+  const int64_t element = element_bytes(dtype);
+  const int64_t logits = 3 * model.vocab * static_cast<int64_t>(sizeof(float));
+  return {.weights = weight_bytes(model, element),
+          .pass = pass_bytes(model, pass_tokens, element),
+          .sample = kept_tokens * model.layers * model.kv_bytes_per_token(element) + logits};
+}
+
+PairMemory memory_of(const Plan& plan, size_t pair, Estimate estimate) {
+  const PlannedPair& planned = plan.pairs[pair];
+  if (!planned.has_configs()) return {};
+  const Lengths tokens = longest(plan, pair, estimate);
+  int64_t in_a_pass =
+      std::min(plan.config.run.prefill_tokens, 16 * (tokens.context + tokens.question));
+  // Questions of which a token sees what follows are read in one pass.
+  if (plan.fidelity.importance_mask == ImportanceMask::kVisiblePlusOne ||
+      plan.fidelity.unselected_prefill == UnselectedPrefill::kFirstColumns) {
+    in_a_pass = std::max(in_a_pass, tokens.question);
+  }
+  const auto end = [&](const ModelConfig& model, int64_t kept_tokens) {
+    return memory_of(model, plan.config.run.dtype, in_a_pass, kept_tokens);
+  };
+  const int64_t read = (tokens.reads_again ? 2 : 1) * tokens.context;
+  PairMemory memory{.sender = end(planned.sender_config, read + tokens.said),
+                    // what arrives is copied in front of the receiver's own
+                    .receiver = end(planned.receiver_config,
+                                    2 * tokens.context + tokens.question + tokens.answer)};
+  const bool shared = planned.sender == planned.receiver;
+  memory.both = {.weights = memory.receiver.weights + (shared ? 0 : memory.sender.weights),
+                 .pass = std::max(memory.sender.pass, memory.receiver.pass),
+                 .sample = memory.sender.sample + memory.receiver.sample};
+  return memory;
+}
 
 int64_t device_memory(at::Device device, int ranks_on_node) {
   if (!device.is_cpu()) {

@@ -9,6 +9,9 @@
 
 namespace kvcomm {
 
+// As sentences say it.
+inline double gib(int64_t bytes) { return static_cast<double>(bytes) / (int64_t{1} << 30); }
+
 // Of one rank, in bytes.
 struct RankMemory {
   int64_t weights = 0;

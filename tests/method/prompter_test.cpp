@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <functional>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -123,6 +124,17 @@ TEST_F(PrompterTest, WhatDoesNotFitIsRefusedWithItsLength) {
   EXPECT_THROW(prompter({.max_input_tokens = 40, .truncates = true})
                    .refine(sample_, vectors, std::vector<at::Tensor>{vectors}),
                Error);
+}
+
+TEST_F(PrompterTest, APromptOfNoTokensIsRefusedByName) {
+  std::ofstream(folder_.path() / "model/chat_template.jinja") << "{{ '' }}";
+  const Prompter nothing = prompter();
+  for (const auto& ask : {std::function<void()>([&] { nothing.sender(sample_, 0); }),
+                          std::function<void()>([&] { nothing.receiver(sample_); })}) {
+    EXPECT_THAT(ask,
+                ::testing::ThrowsMessage<Error>(::testing::AllOf(
+                    ::testing::HasSubstr("sample 3 ('s')"), ::testing::HasSubstr("has no token"))));
+  }
 }
 
 TEST_F(PrompterTest, AnswersOfVectorsStandWhereTextWould) {

@@ -141,6 +141,8 @@ class EqualAnswers(SystemTest):
         self.assertEqual(list(ranks["role"]), ["sender", "receiver"])
         self.assertEqual(list(ranks["transport"]), ["mpi", "mpi"])
         self.assertEqual(len(set(ranks["pid"])), 2)
+        self.assertTrue((ranks["peak_host_bytes"] > 20e6).all())  # libtorch alone has more
+        self.assertEqual(list(ranks["peak_device_bytes"]), [0, 0])
         self.assertTrue((ranks["sender_prefill_s"] > 0).iloc[0])
         self.assertTrue((ranks["decode_s"] > 0).all())  # baseline(model=sender) is answered by the sender
 
