@@ -17,37 +17,68 @@ namespace {
 
 // ---- one query
 
-template <typename T>
-inline void widen(const T* from, float* to, int64_t n) {
+constexpr int64_t kRows = 4;  // that are read together
+
+// n elements as float32: where they lie, or in `to`.
+inline const float* widened(const float* from, float*, int64_t) { return from; }
+inline const float* widened(const c10::BFloat16* from, float* to, int64_t n) {
   for (int64_t i = 0; i < n; ++i) to[i] = ops::widen(from[i]);
+  return to;
 }
 
 struct Shape {
   int64_t rows, stride, group, head_dim;  // stride: elements from one row to the next
 };
 
+// kRows rows from `row` on; behind the last one, it again.
+template <typename T>
+struct Rows {
+  Rows(const T* first, const Shape& s, int64_t row, float* wide) {
+    for (int64_t r = 0; r < kRows; ++r) {
+      at[r] = widened(first + std::min(row + r, s.rows - 1) * s.stride, wide + r * s.head_dim,
+                      s.head_dim);
+    }
+  }
+  const float* at[kRows];
+};
+
 // scores[g][row] = q[g] . k[row] of one KV head, and out[g] += weights[g][row] v[row].
-#define KVC_PRODUCTS(T)                                                                       \
-  KVC_CLONES void add_scores(const T* k, const Shape& s, const float* q, float* scores,       \
-                             float* wide) {                                                   \
-    for (int64_t row = 0; row < s.rows; ++row) {                                              \
-      widen(k + row * s.stride, wide, s.head_dim);                                            \
-      for (int64_t g = 0; g < s.group; ++g) {                                                 \
-        float sum = 0;                                                                        \
-        for (int64_t d = 0; d < s.head_dim; ++d) sum += q[g * s.head_dim + d] * wide[d];      \
-        scores[g * s.rows + row] = sum;                                                       \
-      }                                                                                       \
-    }                                                                                         \
-  }                                                                                           \
-  KVC_CLONES void add_values(const T* v, const Shape& s, const float* weights, float* out,    \
-                             float* wide) {                                                   \
-    for (int64_t row = 0; row < s.rows; ++row) {                                              \
-      widen(v + row * s.stride, wide, s.head_dim);                                            \
-      for (int64_t g = 0; g < s.group; ++g) {                                                 \
-        const float weight = weights[g * s.rows + row];                                       \
-        for (int64_t d = 0; d < s.head_dim; ++d) out[g * s.head_dim + d] += weight * wide[d]; \
-      }                                                                                       \
-    }                                                                                         \
+#define KVC_PRODUCTS(T)                                                                    \
+  KVC_CLONES void add_scores(const T* k, const Shape& s, const float* q, float* scores,    \
+                             float* wide) {                                                \
+    for (int64_t row = 0; row < s.rows; row += kRows) {                                    \
+      const Rows<T> rows(k, s, row, wide);                                                 \
+      for (int64_t g = 0; g < s.group; ++g) {                                              \
+        const float* query = q + g * s.head_dim;                                           \
+        float sums[kRows] = {};                                                            \
+        for (int64_t d = 0; d < s.head_dim; ++d) {                                         \
+          for (int64_t r = 0; r < kRows; ++r) sums[r] += query[d] * rows.at[r][d];         \
+        }                                                                                  \
+        const int64_t n = std::min(kRows, s.rows - row);                                   \
+        for (int64_t r = 0; r < n; ++r) scores[g * s.rows + row + r] = sums[r];            \
+      }                                                                                    \
+    }                                                                                      \
+  }                                                                                        \
+  KVC_CLONES void add_values(const T* v, const Shape& s, const float* weights, float* out, \
+                             float* wide) {                                                \
+    for (int64_t row = 0; row < s.rows; row += kRows) {                                    \
+      const Rows<T> rows(v, s, row, wide);                                                 \
+      const int64_t n = std::min(kRows, s.rows - row);                                     \
+      for (int64_t g = 0; g < s.group; ++g) {                                              \
+        const float* w = weights + g * s.rows + row;                                       \
+        float* __restrict sums = out + g * s.head_dim;                                     \
+        const float *a = rows.at[0], *b = rows.at[1], *c = rows.at[2], *e = rows.at[3];    \
+        if (n == kRows) {                                                                  \
+          for (int64_t d = 0; d < s.head_dim; ++d) {                                       \
+            sums[d] += w[0] * a[d] + w[1] * b[d] + w[2] * c[d] + w[3] * e[d];              \
+          }                                                                                \
+        } else {                                                                           \
+          for (int64_t r = 0; r < n; ++r) {                                                \
+            for (int64_t d = 0; d < s.head_dim; ++d) sums[d] += w[r] * rows.at[r][d];      \
+          }                                                                                \
+        }                                                                                  \
+      }                                                                                    \
+    }                                                                                      \
   }
 // target_clones does not go with templates.
 KVC_PRODUCTS(float)
@@ -71,16 +102,16 @@ template <typename T>
 void attend_head(const T* q, const T* k, const T* v, const Shape& shape, T* out) {
   const int64_t width = shape.group * shape.head_dim;
   thread_local std::vector<float> buffer;  // grows once: a step in decoding allocates nothing
-  buffer.resize(static_cast<size_t>(2 * width + shape.head_dim + shape.group * (shape.rows + 1)));
+  buffer.resize(
+      static_cast<size_t>(2 * width + kRows * shape.head_dim + shape.group * (shape.rows + 1)));
   float* queries = buffer.data();
   float* sums = queries + width;
   float* wide = sums + width;
-  float* totals = wide + shape.head_dim;
+  float* totals = wide + kRows * shape.head_dim;
   float* scores = totals + shape.group;
 
-  widen(q, queries, width);
   const float scale = 1.0F / std::sqrt(static_cast<float>(shape.head_dim));
-  for (int64_t i = 0; i < width; ++i) queries[i] *= scale;
+  for (int64_t i = 0; i < width; ++i) queries[i] = scale * ops::widen(q[i]);
   add_scores(k, shape, queries, scores, wide);
   for (int64_t g = 0; g < shape.group; ++g) {
     totals[g] = exponentials(scores + g * shape.rows, shape.rows);

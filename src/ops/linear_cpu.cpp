@@ -11,7 +11,7 @@ namespace kvcomm::ops::cpu {
 
 namespace {
 
-// A block is 3 rows of weights by 4 of x, or 6 by at most 2: 12 vectors of sums, the operands and a
+// A block is 3 rows of weights by 4 of x, or 4 by at most 2: 12 vectors of sums, the operands and a
 // spare fill AVX2's 16 registers. A chunk of both fits the first-level cache (32 KiB), a panel's
 // chunk the second (512 KiB).
 constexpr int64_t kGroup = 4;     // rows of x

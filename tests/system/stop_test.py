@@ -14,7 +14,7 @@ import time
 from support import (ENVIRONMENT, PROGRAM, REPOSITORY, SystemTest, children, demo_records, finished, main, make_model,
                      rows, tables)
 
-SEEDS = 12
+SEEDS = 24
 BATCH = 4
 # One task: its only batch of samples goes through all of these cells.
 MANY_CELLS = f'[[method]]\nname = "random"\nratio = 0.5\nseed = {list(range(SEEDS))}\n'
