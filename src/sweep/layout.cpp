@@ -8,9 +8,10 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -50,23 +51,30 @@ void agree_on_devices(Communicator& world, const std::string& device, Layout& la
     layout.device = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
     mine["gpu"] = gpu_name_to_nccl(layout.device);
   }
-  mine["memory"] = layout.memory_bytes = device_memory(layout.device, layout.ranks_on_node);
+  mine["memory"] = device_memory(layout.device, layout.ranks_on_node);
   const std::vector<std::string> all =
       world.all_gather(mine.dump(), {kTogether_s, "every rank's device", "all ranks"});
-  std::set<std::string> gpus;
-  for (size_t rank = 0; rank < all.size(); ++rank) {
-    const Json theirs = Json::parse(all[rank]);
+  std::vector<Json> ranks;
+  std::map<std::string, int64_t> ranks_of_gpu;
+  for (const std::string& text : all) {
+    ranks.push_back(Json::parse(text));
+    ++ranks_of_gpu[ranks.back().at("gpu")];
+  }
+  layout.memory_bytes = std::numeric_limits<int64_t>::max();
+  for (size_t rank = 0; rank < ranks.size(); ++rank) {
+    const Json& theirs = ranks[rank];
     if (theirs.at("device") != device) {
       fail(Exit::kEnvironment,
            "Rank {} would run on {}, rank {} on {}: answers of one cell must come from one kind of "
            "device. Set run.device, or choose nodes that are alike.",
            world.rank(), device, rank, theirs.at("device").get<std::string>());
     }
-    gpus.insert(theirs.at("gpu").get<std::string>());
-    layout.memory_bytes = std::min(layout.memory_bytes, theirs.at("memory").get<int64_t>());
+    const int64_t sharing = device == "cuda" ? ranks_of_gpu.at(theirs.at("gpu")) : 1;
+    layout.memory_bytes =
+        std::min(layout.memory_bytes, theirs.at("memory").get<int64_t>() / sharing);
   }
   // Launchers may show a rank its own GPU alone: it is the names that tell whose is whose.
-  layout.gpu_for_each = device == "cuda" && gpus.size() == all.size();
+  layout.gpu_for_each = device == "cuda" && ranks_of_gpu.size() == all.size();
 }
 
 // How many tasks a launcher says that it started; nothing where the variable does not say.

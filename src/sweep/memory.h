@@ -37,8 +37,8 @@ enum class Estimate { kHigh, kLow };
 // Of a pair without its config.json: nothing.
 PairMemory memory_of(const Plan& plan, size_t pair, Estimate estimate = Estimate::kHigh);
 
-// Memory of this rank's device; of the host's, what its control group allows, shared out among the
-// node's ranks.
+// A GPU's whole memory; of the host's, what its control group allows, shared out among the node's
+// ranks.
 int64_t device_memory(at::Device device, int ranks_on_node);
 
 // Decides every pair's batch where the configuration leaves it open: as many samples as fit into
