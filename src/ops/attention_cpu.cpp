@@ -43,42 +43,42 @@ struct Rows {
 };
 
 // scores[g][row] = q[g] . k[row] of one KV head, and out[g] += weights[g][row] v[row].
-#define KVC_PRODUCTS(T)                                                                    \
-  KVC_CLONES void add_scores(const T* k, const Shape& s, const float* q, float* scores,    \
-                             float* wide) {                                                \
-    for (int64_t row = 0; row < s.rows; row += kRows) {                                    \
-      const Rows<T> rows(k, s, row, wide);                                                 \
-      for (int64_t g = 0; g < s.group; ++g) {                                              \
-        const float* query = q + g * s.head_dim;                                           \
-        float sums[kRows] = {};                                                            \
-        for (int64_t d = 0; d < s.head_dim; ++d) {                                         \
-          for (int64_t r = 0; r < kRows; ++r) sums[r] += query[d] * rows.at[r][d];         \
-        }                                                                                  \
-        const int64_t n = std::min(kRows, s.rows - row);                                   \
-        for (int64_t r = 0; r < n; ++r) scores[g * s.rows + row + r] = sums[r];            \
-      }                                                                                    \
-    }                                                                                      \
-  }                                                                                        \
-  KVC_CLONES void add_values(const T* v, const Shape& s, const float* weights, float* out, \
-                             float* wide) {                                                \
-    for (int64_t row = 0; row < s.rows; row += kRows) {                                    \
-      const Rows<T> rows(v, s, row, wide);                                                 \
-      const int64_t n = std::min(kRows, s.rows - row);                                     \
-      for (int64_t g = 0; g < s.group; ++g) {                                              \
-        const float* w = weights + g * s.rows + row;                                       \
-        float* __restrict sums = out + g * s.head_dim;                                     \
-        const float *a = rows.at[0], *b = rows.at[1], *c = rows.at[2], *e = rows.at[3];    \
-        if (n == kRows) {                                                                  \
-          for (int64_t d = 0; d < s.head_dim; ++d) {                                       \
-            sums[d] += w[0] * a[d] + w[1] * b[d] + w[2] * c[d] + w[3] * e[d];              \
-          }                                                                                \
-        } else {                                                                           \
-          for (int64_t r = 0; r < n; ++r) {                                                \
-            for (int64_t d = 0; d < s.head_dim; ++d) sums[d] += w[r] * rows.at[r][d];      \
-          }                                                                                \
-        }                                                                                  \
-      }                                                                                    \
-    }                                                                                      \
+#define KVC_PRODUCTS(T)                                                                     \
+  KVC_CLONES void add_scores(const T* k, const Shape& s, const float* q, float* scores,     \
+                             float* wide) {                                                 \
+    for (int64_t row = 0; row < s.rows; row += kRows) {                                     \
+      const Rows<T> rows(k, s, row, wide);                                                  \
+      for (int64_t g = 0; g < s.group; ++g) {                                               \
+        const float* query = q + g * s.head_dim;                                            \
+        float sums[kRows] = {};                                                             \
+        for (int64_t d = 0; d < s.head_dim; ++d) {                                          \
+          for (int64_t r = 0; r < kRows; ++r) sums[r] += query[d] * rows.at[r][d];          \
+        }                                                                                   \
+        const int64_t n = std::min(kRows, s.rows - row);                                    \
+        for (int64_t r = 0; r < n; ++r) scores[g * s.rows + row + r] = sums[r];             \
+      }                                                                                     \
+    }                                                                                       \
+  }                                                                                         \
+  KVC_CLONES void add_values(const T* v, const Shape& s, const float* weights, float* out,  \
+                             float* wide) {                                                 \
+    for (int64_t row = 0; row < s.rows; row += kRows) {                                     \
+      const Rows<T> rows(v, s, row, wide);                                                  \
+      const int64_t n = std::min(kRows, s.rows - row);                                      \
+      for (int64_t g = 0; g < s.group; ++g) {                                               \
+        const float* w = weights + g * s.rows + row;                                        \
+        float* __restrict sums = out + g * s.head_dim;                                      \
+        if (n == kRows) {                                                                   \
+          for (int64_t d = 0; d < s.head_dim; ++d) {                                        \
+            sums[d] += w[0] * rows.at[0][d] + w[1] * rows.at[1][d] + w[2] * rows.at[2][d] + \
+                       w[3] * rows.at[3][d];                                                \
+          }                                                                                 \
+        } else {                                                                            \
+          for (int64_t r = 0; r < n; ++r) {                                                 \
+            for (int64_t d = 0; d < s.head_dim; ++d) sums[d] += w[r] * rows.at[r][d];       \
+          }                                                                                 \
+        }                                                                                   \
+      }                                                                                     \
+    }                                                                                       \
   }
 // target_clones does not go with templates.
 KVC_PRODUCTS(float)

@@ -40,7 +40,7 @@ struct Product {
 
 struct Panel {
   float* weight;  // [kPanel, kChunk]
-  float* sums;    // [n, kPanel]
+  float* sums;    // [n, rows that are taken together]
 };
 
 template <typename T>
