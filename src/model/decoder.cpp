@@ -13,19 +13,15 @@ namespace kvcomm {
 
 namespace {
 
-// What the layers of a pass compute one after the other, in the same memory.
-struct Activations {
-  Activations(const ModelConfig& config, int64_t tokens, at::TensorOptions options) {
-    const auto rows = [&](int64_t width) { return at::empty({tokens, width}, options); };
-    normed = rows(config.hidden);
-    qkv = rows((config.heads + 2 * config.kv_heads) * config.head_dim);
-    gate_up = rows(2 * config.intermediate);
-    gated = rows(config.intermediate);
-    delta = rows(config.hidden);
-  }
-
-  at::Tensor normed, qkv, gate_up, gated, delta;  // [tokens, width]
-};
+Activations activations_of(const ModelConfig& config, int64_t tokens, at::TensorOptions options) {
+  const auto rows = [&](int64_t width) { return at::empty({tokens, width}, options); };
+  return {.normed = rows(config.hidden),
+          .qkv = rows((config.heads + 2 * config.kv_heads) * config.head_dim),
+          .attended = rows(config.heads * config.head_dim),
+          .gate_up = rows(2 * config.intermediate),
+          .gated = rows(config.intermediate),
+          .delta = rows(config.hidden)};
+}
 
 // The stream that blocks read and add to. What a block gives is added in the same pass over memory
 // as the next one's norm.
@@ -69,10 +65,9 @@ struct Decoder::Layer {
   Layer(const Weights& weights, const ModelConfig& config, int64_t index,
         at::TensorOptions options);
 
-  void forward(Residual& residual, Activations& a, const Step& step, KvCache& cache,
-               const Observer& observer) const;
-  // Both from a.normed to a.delta.
-  void attention(Activations& a, const Step& step, KvCache& cache, const Observer& observer) const;
+  void forward(Residual& residual, Step& step, KvCache& cache, const Observer& observer) const;
+  // Both from the memory's normed to its delta.
+  void attention(Step& step, KvCache& cache, const Observer& observer) const;
   void mlp(Activations& a) const;
 
   const ModelConfig* config;
@@ -110,11 +105,12 @@ Decoder::Layer::Layer(const Weights& weights, const ModelConfig& c, int64_t laye
   down_proj = ops::Linear(get("mlp.down_proj.weight"));
 }
 
-void Decoder::Layer::forward(Residual& residual, Activations& a, const Step& step, KvCache& cache,
+void Decoder::Layer::forward(Residual& residual, Step& step, KvCache& cache,
                              const Observer& observer) const {
+  Activations& a = step.memory;
   const double eps = config->rms_norm_eps;
   residual.norm_into(input_layernorm, eps, a.normed);
-  attention(a, step, cache, observer);
+  attention(step, cache, observer);
   residual.add(a.delta);
   residual.norm_into(post_attention_layernorm, eps, a.normed);
   mlp(a);
@@ -127,8 +123,8 @@ void Decoder::Layer::mlp(Activations& a) const {
   down_proj.into(a.gated, a.delta);
 }
 
-void Decoder::Layer::attention(Activations& a, const Step& step, KvCache& cache,
-                               const Observer& observer) const {
+void Decoder::Layer::attention(Step& step, KvCache& cache, const Observer& observer) const {
+  Activations& a = step.memory;
   const int64_t tokens = a.normed.size(0), heads = config->heads, kv_heads = config->kv_heads;
   const LayerKind& kind = cache.kinds()[cache.kind_of(index)];
   const Step::Kind& now = step.kinds[cache.kind_of(index)];
@@ -143,7 +139,7 @@ void Decoder::Layer::attention(Activations& a, const Step& step, KvCache& cache,
                               .v = kv.v});
   const at::Tensor q = qkv.narrow(1, 0, heads);
 
-  const at::Tensor out = ops::attention(q, kv, now.ranges);
+  const at::Tensor out = ops::attention(q, kv, now.ranges, a.attended.view(q.sizes()));
   if (observer.received_share) {
     std::vector<int64_t> received;
     for (const Part& part : step.parts) {
@@ -197,16 +193,21 @@ at::Tensor Decoder::embed(std::span<const int64_t> ids) const {
 }
 
 Step Decoder::step(const KvCache& cache, std::vector<Part> parts, Step::Phase phase) const {
-  return make_step(cache, std::move(parts), phase, rotary_, options().device());
+  Step step = make_step(cache, std::move(parts), phase, rotary_, options().device());
+  step.memory = activations_of(config_, step.tokens(), options());
+  return step;
 }
 
-at::Tensor Decoder::layers(at::Tensor x, LayerRange range, const Step& step, KvCache& cache,
+void Decoder::advance(Step& step, const KvCache& cache) const {
+  kvcomm::advance(step, cache, rotary_);
+}
+
+at::Tensor Decoder::layers(at::Tensor x, LayerRange range, Step& step, KvCache& cache,
                            const Observer& observer) const {
-  Activations activations(config_, x.size(0), x.options());
   Residual residual(std::move(x));
   for (int64_t layer = range.from; layer < range.to; ++layer) {
     if (step.phase == Step::Phase::kPrefill) apply_edits(residual, layer, step);
-    layers_[static_cast<size_t>(layer)].forward(residual, activations, step, cache, observer);
+    layers_[static_cast<size_t>(layer)].forward(residual, step, cache, observer);
   }
   return residual.x();
 }

@@ -46,9 +46,11 @@ class Decoder {
   at::Tensor embed(std::span<const int64_t> ids) const;           // -> [tokens, hidden]
   // A pass over the cache's slots, to be taken through all its layers.
   Step step(const KvCache& cache, std::vector<Part> parts, Step::Phase phase) const;
+  // Makes a decoding step that was taken the next one of the same sequences, in the same memory.
+  void advance(Step& step, const KvCache& cache) const;
   // Runs x [tokens, hidden], which is used up, through a range of layers, whose keys and values go
   // into the cache.
-  at::Tensor layers(at::Tensor x, LayerRange range, const Step& step, KvCache& cache,
+  at::Tensor layers(at::Tensor x, LayerRange range, Step& step, KvCache& cache,
                     const Observer& observer = {}) const;
   at::Tensor logits(const at::Tensor& x) const;  // [n, hidden] -> [n, vocab]
 

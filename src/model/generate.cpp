@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "base/error.h"
 #include "model/device_watch.h"
@@ -82,7 +83,7 @@ at::Tensor prefill(const Decoder& model, KvCache& cache, std::span<const Reading
   for (const std::vector<Part>& parts : passes) {
     Observer now = observer;
     if (&parts != &passes.back()) now.after_layer = nullptr;
-    const Step step = model.step(cache, parts, Step::Phase::kPrefill);
+    Step step = model.step(cache, parts, Step::Phase::kPrefill);
     const at::Tensor out =
         model.layers(x.narrow(0, begin, step.tokens()), {0, cache.layers()}, step, cache, now);
     std::vector<int64_t> ends;
@@ -335,9 +336,14 @@ Times run(const Decoder& model, std::span<const Request> requests, std::span<con
   const Seconds prefill_s = prefill_watch.elapsed_s();
 
   const DeviceWatch decode_watch(model.options().device());
+  std::optional<Step> step;
   while (!active.empty()) {
-    const Step step = model.step(cache, active, Step::Phase::kDecode);
-    const at::Tensor x = model.layers(next, {0, cache.layers()}, step, cache);
+    if (step && step->parts.size() == active.size()) {  // nobody left: the same sequences
+      model.advance(*step, cache);
+    } else {
+      step.emplace(model.step(cache, active, Step::Phase::kDecode));
+    }
+    const at::Tensor x = model.layers(next, {0, cache.layers()}, *step, cache);
     for (const Part& part : active) cache.advance(part.slot, 1);
     sample(x);
   }

@@ -36,8 +36,19 @@ Rotary::Rotary(const ModelConfig& config, at::TensorOptions options)
 }
 
 Angles Rotary::angles(const at::Tensor& positions) const {
-  const at::Tensor angle = positions.to(at::kFloat).unsqueeze(1) * frequencies_;
-  return {angle.cos().to(dtype_), angle.sin().to(dtype_)};
+  const auto empty = [&](at::ScalarType dtype) {
+    return at::empty({positions.size(0), frequencies_.size(0)},
+                     frequencies_.options().dtype(dtype));
+  };
+  Angles angles{.cos = empty(dtype_), .sin = empty(dtype_), .angle = empty(at::kFloat)};
+  set(angles, positions);
+  return angles;
+}
+
+void Rotary::set(Angles& angles, const at::Tensor& positions) const {
+  at::mul_out(angles.angle, positions, frequencies_);
+  at::cos_out(angles.cos, angles.angle);
+  at::sin_out(angles.sin, angles.angle);
 }
 
 }  // namespace kvcomm

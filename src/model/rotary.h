@@ -10,14 +10,17 @@ namespace kvcomm {
 // cos and sin of the tokens' angles, computed in float32 and rounded to the model's dtype.
 struct Angles {
   at::Tensor cos, sin;  // [tokens, head_dim / 2]
+  at::Tensor angle;     // the same, of which they are, float32
 };
 
 class Rotary {
  public:
   Rotary(const ModelConfig& config, at::TensorOptions options);
 
-  // positions: [tokens] int64 on the model's device.
+  // positions: [tokens, 1] float32 on the model's device.
   Angles angles(const at::Tensor& positions) const;
+  // Of other positions, in the memory of those of as many.
+  void set(Angles& angles, const at::Tensor& positions) const;
 
  private:
   at::Tensor frequencies_;  // [head_dim / 2] float32

@@ -81,8 +81,13 @@ Step make_step(const KvCache& cache, std::vector<Part> parts, Step::Phase phase,
     Step::Kind& kind = step.kinds.emplace_back();
     kind.cache_rows = upload.take(lists[i].cache_rows.size());
     const at::Tensor positions = upload.take(lists[i].positions.size());
-    const bool as_before = i > 0 && lists[i].positions == lists[i - 1].positions;
-    kind.angles = as_before ? step.kinds[i - 1].angles : rotary.angles(positions);
+    if (i > 0 && lists[i].positions == lists[i - 1].positions) {
+      kind.positions = step.kinds[i - 1].positions;
+      kind.angles = step.kinds[i - 1].angles;
+    } else {
+      kind.positions = positions.to(at::kFloat).unsqueeze(1);
+      kind.angles = rotary.angles(kind.positions);
+    }
     kind.ranges = std::move(lists[i].ranges);
     const auto sequences = static_cast<size_t>(kind.ranges.sequences());
     const at::Tensor q_offsets = upload.take(sequences + 1), begins = upload.take(sequences + 1),
@@ -93,6 +98,19 @@ Step make_step(const KvCache& cache, std::vector<Part> parts, Step::Phase phase,
     kind.ranges.device_rows = rows.to(at::kInt);
   }
   return step;
+}
+
+void advance(Step& step, const KvCache& cache, const Rotary& rotary) {
+  for (const Part& part : step.parts) require_room(cache, part);
+  for (size_t i = 0; i < step.kinds.size(); ++i) {
+    Step::Kind& kind = step.kinds[i];
+    kind.cache_rows.add_(1);
+    for (int64_t& rows : kind.ranges.rows) ++rows;
+    if (kind.ranges.device_rows.defined()) kind.ranges.device_rows.add_(1);
+    if (i > 0 && kind.positions.is_same(step.kinds[i - 1].positions)) continue;  // already moved
+    kind.positions.add_(1);
+    rotary.set(kind.angles, kind.positions);
+  }
 }
 
 }  // namespace kvcomm

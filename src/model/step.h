@@ -29,19 +29,26 @@ struct Part {
   const Edit* edit = nullptr;
 };
 
+// What layers compute one after the other, in the same memory.
+struct Activations {
+  at::Tensor normed, qkv, attended, gate_up, gated, delta;  // [tokens, width]
+};
+
 struct Step {
   enum class Phase : uint8_t { kPrefill, kDecode };
 
   // For the layers of one kind (KvCache).
   struct Kind {
     at::Tensor cache_rows;  // [tokens] int64: where the tokens' keys and values go
-    Angles angles;          // of the tokens' positions
+    at::Tensor positions;   // [tokens, 1] float32; the kind before may have the same
+    Angles angles;          // of the positions
     ops::Ranges ranges;
   };
 
   Phase phase;
   std::vector<Part> parts;
   std::vector<Kind> kinds;  // in the cache's order
+  Activations memory;
 
   int64_t tokens() const {
     int64_t sum = 0;
@@ -50,9 +57,11 @@ struct Step {
   }
 };
 
-// Fails (kInternal) where a slot has no room for its tokens.
+// Without memory for activations. Both fail (kInternal) where a slot has no room for its tokens.
 Step make_step(const KvCache& cache, std::vector<Part> parts, Step::Phase phase,
                const Rotary& rotary, at::Device device);
+// Makes a decoding step the next one of the same sequences, in the same memory.
+void advance(Step& step, const KvCache& cache, const Rotary& rotary);
 
 // Called while a pass runs, layer by layer.
 struct Observer {

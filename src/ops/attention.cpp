@@ -2,8 +2,9 @@
 
 namespace kvcomm::ops {
 
-at::Tensor attention(const at::Tensor& q, const LayerKv& kv, const Ranges& ranges) {
-  return q.is_cpu() ? cpu::attention(q, kv, ranges) : cuda::attention(q, kv, ranges);
+at::Tensor attention(const at::Tensor& q, const LayerKv& kv, const Ranges& ranges,
+                     const at::Tensor& memory) {
+  return q.is_cpu() ? cpu::attention(q, kv, ranges, memory) : cuda::attention(q, kv, ranges);
 }
 
 }  // namespace kvcomm::ops

@@ -45,10 +45,11 @@ struct Ranges {
   }
 };
 
-// q [tokens, heads, head_dim], a token's heads contiguous -> [tokens, heads, head_dim]. A
-// sequence's result does not depend on the others of the call, up to the last bits of the device's
-// kernels.
-at::Tensor attention(const at::Tensor& q, const LayerKv& kv, const Ranges& ranges);
+// q [tokens, heads, head_dim], a token's heads contiguous -> [tokens, heads, head_dim], contiguous,
+// in `memory` where that is given and the device's kernels can use it. A sequence's result does not
+// depend on the others of the call, up to the last bits of the device's kernels.
+at::Tensor attention(const at::Tensor& q, const LayerKv& kv, const Ranges& ranges,
+                     const at::Tensor& memory = {});
 
 // What counts as attention to the rows that a sequence received.
 struct ShareRule {
@@ -64,8 +65,12 @@ at::Tensor received_share(const at::Tensor& q, const LayerKv& kv, const Ranges& 
 
 // The ways that attention() chooses from.
 namespace cpu {
-at::Tensor attention(const at::Tensor& q, const LayerKv& kv, const Ranges& ranges);
-}
+at::Tensor attention(const at::Tensor& q, const LayerKv& kv, const Ranges& ranges,
+                     const at::Tensor& memory);
+// Of the given sequences, which have one query each: their rows of out [tokens, heads, head_dim].
+void attention_of_one(const at::Tensor& q, const LayerKv& kv, const Ranges& ranges,
+                      const std::vector<int64_t>& sequences, at::Tensor& out);
+}  // namespace cpu
 namespace cuda {
 at::Tensor attention(const at::Tensor& q, const LayerKv& kv, const Ranges& ranges);
 }

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <cstring>
-#include <vector>
 
 #include "ops/linear.h"
+#include "ops/scratch.h"
 
 namespace kvcomm::ops::cpu {
 
@@ -19,9 +19,6 @@ constexpr int64_t kChunk = 640;   // most elements of the summed dimension
 constexpr int64_t kPanel = 96;    // rows of weights that are packed together
 constexpr int64_t kSlab = 256;    // most rows of x at a time, so that packed x stays small
 constexpr int64_t kFewRows = 16;  // of x: for these, packing weights costs more than it gains
-
-// The longest step of all kernels: packed rows are filled up to it.
-constexpr int64_t padded(int64_t n) { return (n + 31) / 32 * 32; }
 
 // The summed dimension is cut into chunks of this length, the last excepted.
 constexpr int64_t chunk_length(int64_t in) {
@@ -55,27 +52,8 @@ void finish(const Product<T>& p, int64_t first, int64_t rows, const float* sums,
   }
 }
 
-#if defined(__x86_64__)
-#define KVC_TARGET __attribute__((target("arch=x86-64-v4")))
-#define KVC_VECTOR_BYTES 64
-namespace v4 {
-#include "ops/linear_kernel.inc"
-}
-#undef KVC_TARGET
-#undef KVC_VECTOR_BYTES
-#define KVC_TARGET __attribute__((target("arch=x86-64-v3")))
-#define KVC_VECTOR_BYTES 32
-namespace v3 {
-#include "ops/linear_kernel.inc"
-}
-#undef KVC_TARGET
-#undef KVC_VECTOR_BYTES
-#endif
-#define KVC_TARGET
-#define KVC_VECTOR_BYTES 16
-namespace any {
-#include "ops/linear_kernel.inc"
-}
+#define KVC_KERNEL "ops/linear_kernel.inc"
+#include "ops/each_target.inc"
 
 template <typename T>
 struct Kernel {
@@ -91,18 +69,6 @@ Kernel<T> kernel() {
   if (__builtin_cpu_supports("x86-64-v3")) return {v3::pack_rows<T>, v3::multiply<T>};
 #endif
   return {any::pack_rows<T>, any::multiply<T>};
-}
-
-// A thread's memory, aligned, that stays for the next product.
-template <typename Use>
-float* scratch(int64_t floats) {
-  struct alignas(64) Line {
-    float floats[16];
-  };
-  thread_local std::vector<Line> lines;
-  const auto needed = static_cast<size_t>((floats + 15) / 16);
-  if (lines.size() < needed) lines.resize(needed);
-  return lines.front().floats;
 }
 
 // Processors with matrix units for bfloat16 have these instructions too. libtorch's library uses

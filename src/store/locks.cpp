@@ -76,6 +76,20 @@ std::optional<Seen> see(const fs::path& path) {
   fail(Exit::kEnvironment, "Cannot write the lock '{}': {}.", path.string(), std::strerror(reason));
 }
 
+// A file of this process beside a lock.
+fs::path own_name(const fs::path& lock, const char* what) {
+  return lock.string() + fmt::format("%{}-{}-{}", what, host_name(), ::getpid());
+}
+
+// Synced, so that the hosts of a network file system see who owns it.
+void write_content(int fd, const fs::path& path) {
+  const std::string content = own_content();
+  const ssize_t written = ::write(fd, content.data(), content.size());
+  if (written < 0) fail_to_lock(path, errno);
+  if (written < static_cast<ssize_t>(content.size())) fail_to_lock(path, ENOSPC);
+  if (::fsync(fd) != 0) fail_to_lock(path, errno);
+}
+
 }  // namespace
 
 // ---- a lock held
@@ -137,25 +151,42 @@ PairLocks::PairLocks(const fs::path& output, std::function<Seconds()> clock)
 std::optional<PairLock> PairLocks::try_claim(const std::string& pair) {
   const fs::path path = folder_ / file_name_for(pair);
   for (int turn = 0; turn < 3; ++turn) {  // others may release or take it between two steps of ours
-    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    if (fd >= 0) {
-      PairLock lock(pair, path, fd);
-      const std::string content = own_content();
-      const ssize_t written = ::write(fd, content.data(), content.size());
-      if (written < 0) fail_to_lock(path, errno);
-      if (written < static_cast<ssize_t>(content.size())) fail_to_lock(path, ENOSPC);
-      // Synced, so that the hosts of a network file system see who owns it.
-      if (::fsync(fd) != 0) fail_to_lock(path, errno);
+    if (const std::optional<Seen> seen = see(path)) {
+      if (!is_stale(pair, seen->content, seen->state)) return std::nullopt;
+      if (!take_over(pair, seen->content)) return std::nullopt;
+    }
+    if (std::optional<PairLock> lock = create(pair, path)) {
       looks_.erase(pair);
       return lock;
     }
-    if (errno != EEXIST) fail_to_lock(path, errno);
-    const std::optional<Seen> seen = see(path);
-    if (!seen) continue;
-    if (!is_stale(pair, seen->content, seen->state)) return std::nullopt;
-    if (!take_over(pair, seen->content)) return std::nullopt;
   }
   return std::nullopt;
+}
+
+// A lock gets its name when it is whole: who is killed on the way leaves none without an owner.
+std::optional<PairLock> PairLocks::create(const std::string& pair, const fs::path& path) {
+  const fs::path whole = own_name(path, "new");
+  const int fd = ::open(whole.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd < 0) fail_to_lock(path, errno);
+  PairLock lock(pair, whole, fd);  // removes the file where the next line fails
+  write_content(fd, path);
+  const int reason = ::link(whole.c_str(), path.c_str()) == 0 ? 0 : errno;
+  ::unlink(whole.c_str());
+  lock.path_ = path;
+  // A network file system may make a link and answer, asked twice, that it is there.
+  if (lock.is_ours()) return lock;
+  if (reason == 0 || reason == EEXIST) return std::nullopt;
+  return create_in_place(pair, path);
+}
+
+// Where a file system has no links.
+std::optional<PairLock> PairLocks::create_in_place(const std::string& pair, const fs::path& path) {
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  if (fd < 0 && errno == EEXIST) return std::nullopt;
+  if (fd < 0) fail_to_lock(path, errno);
+  PairLock lock(pair, path, fd);
+  write_content(fd, path);
+  return lock;
 }
 
 std::string PairLocks::owner(const std::string& pair) const {
@@ -183,7 +214,7 @@ bool PairLocks::is_stale(const std::string& pair, const std::string& content,
 // the one judged puts it back.
 bool PairLocks::take_over(const std::string& pair, const std::string& content) {
   const fs::path path = folder_ / file_name_for(pair);
-  const fs::path aside = path.string() + fmt::format("%stale-{}-{}", host_name(), ::getpid());
+  const fs::path aside = own_name(path, "stale");
   if (::rename(path.c_str(), aside.c_str()) != 0) {
     if (errno == ENOENT) return true;  // moved or released by another: free to be claimed
     fail_to_lock(path, errno);

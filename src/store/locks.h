@@ -62,6 +62,10 @@ class PairLocks {
     Seconds since_s = 0;
     std::string owner;
   };
+  // A new lock, or nothing where there is one by now.
+  std::optional<PairLock> create(const std::string& pair, const std::filesystem::path& path);
+  std::optional<PairLock> create_in_place(const std::string& pair,
+                                          const std::filesystem::path& path);
   bool is_stale(const std::string& pair, const std::string& content, const std::string& state);
   bool take_over(const std::string& pair, const std::string& content);
 

@@ -19,7 +19,7 @@ class WeightsTest : public ModelTest {
     const int64_t layers = decoder.config().layers;
     KvCache cache(decoder.config(), layers, std::vector<SlotPlan>{{.capacity = 4}},
                   decoder.options());
-    const Step step = decoder.step(cache, {{.tokens = 4}}, Step::Phase::kPrefill);
+    Step step = decoder.step(cache, {{.tokens = 4}}, Step::Phase::kPrefill);
     return decoder.logits(decoder.layers(decoder.embed(ids), {0, layers}, step, cache));
   }
 

@@ -2,10 +2,13 @@
 #include "ops/attention.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
+#include <limits>
 
 #include "tests/support/device.h"
 
@@ -68,6 +71,50 @@ TEST_P(AttentionTest, ADecodingStep) {
   at::manual_seed(8);
   const LayerKv kv = kv_for({{1, 1, 0}, {1, 300, 0}, {1, 17, 0}}, 3, 64);
   expect_reference(random({3, 9, 64}), kv);
+}
+
+TEST_P(AttentionTest, DecodingStepsOfManyShapes) {
+  at::manual_seed(14);
+  for (const auto& [kv_heads, group, head_dim] : {std::array<int64_t, 3>{4, 1, 80},
+                                                  {2, 2, 96},
+                                                  {2, 4, 128},
+                                                  {1, 5, 64},
+                                                  {2, 7, 64},
+                                                  {1, 8, 24},
+                                                  {1, 3, 256}}) {
+    ranges_ = {};
+    const LayerKv kv =
+        kv_for({{1, 64, 0}, {1, 65, 0}, {1, 66, 0}, {1, 5001, 0}}, kv_heads, head_dim);
+    SCOPED_TRACE(head_dim);
+    expect_reference(random({4, kv_heads * group, head_dim}), kv);
+  }
+}
+
+TEST_P(AttentionTest, ADecodingSequenceIsBitwiseTheSameAlone) {
+  if (!device_.is_cpu()) GTEST_SKIP() << "a GPU's kernels promise equality up to last bits";
+  at::manual_seed(15);
+  const LayerKv kv = kv_for({{1, 700, 0}, {1, 90, 0}, {1, 4200, 0}}, 2, 64);
+  const at::Tensor q = random({3, 6, 64}), all = attention(q, kv, ranges_);
+  const int threads = at::get_num_threads();
+  at::set_num_threads(1);
+  for (size_t i = 0; i < 3; ++i) {
+    Ranges one;
+    one.add(1, ranges_.begins[i], ranges_.rows[i], 0);
+    const auto row = static_cast<int64_t>(i);
+    EXPECT_TRUE(at::equal(attention(q.narrow(0, row, 1), kv, one), all.narrow(0, row, 1))) << i;
+  }
+  at::set_num_threads(threads);
+}
+
+TEST_P(AttentionTest, WhatIsNotFiniteStaysSo) {
+  at::manual_seed(16);
+  const LayerKv kv = kv_for({{1, 200, 0}, {1, 200, 0}}, 1, 64);
+  kv.k[kGap + 150][0][3] = std::numeric_limits<float>::quiet_NaN();
+  kv.v[kGap + 200 + kGap + 7][0][5] = std::numeric_limits<float>::infinity();
+  const at::Tensor out = attention(random({2, 3, 64}), kv, ranges_);
+  EXPECT_TRUE(out[0].isnan().all().item<bool>());
+  EXPECT_FALSE(out[1][0][5].isfinite().item<bool>());
+  EXPECT_TRUE(out[1][0][6].isfinite().item<bool>());
 }
 
 TEST_P(AttentionTest, QueriesThatSeeAhead) {

@@ -61,7 +61,7 @@ class Parity : public ::testing::TestWithParam<std::string> {
     const std::vector<SlotPlan> slots{
         {.capacity = std::ssize(ids), .past = request.past, .own = request.own}};
     KvCache cache(model.config(), layers, slots, model.options());
-    const Step step = model.step(cache, {{.tokens = std::ssize(ids)}}, Step::Phase::kPrefill);
+    Step step = model.step(cache, {{.tokens = std::ssize(ids)}}, Step::Phase::kPrefill);
     at::Tensor x = model.embed(ids);
     for (int64_t layer = 0; layer < layers; ++layer) {
       see(layer, x);

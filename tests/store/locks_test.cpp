@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -121,6 +122,21 @@ TEST(Locks, ALockWithoutAReadableOwnerIsStaleByTimeAlone) {
   EXPECT_FALSE(locks.try_claim("p"));
   now += kStaleAfter_s;
   EXPECT_TRUE(locks.try_claim("p"));
+}
+
+TEST(Locks, WhoIsKilledWhileItWritesItsNameLeavesNoLock) {
+  const TemporaryFolder folder;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const rlimit no_bytes{0, 0};  // the first byte that is written ends the process
+    ::setrlimit(RLIMIT_FSIZE, &no_bytes);
+    PairLocks(folder.path()).try_claim("p");
+    ::_exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status)) << "the child wrote its lock";
+  EXPECT_TRUE(PairLocks(folder.path()).try_claim("p"));
 }
 
 TEST(Locks, TheOwnerLearnsThatItWasReplacedAndLeavesTheNewLockAlone) {
