@@ -10,7 +10,7 @@
 
 namespace kvcomm {
 
-// Exit codes of the program (README, "Exit codes").
+// Exit codes of the program (docs/cluster.md, "Exit codes").
 enum class Exit : int {
   kOk = 0,
   kInternal = 1,

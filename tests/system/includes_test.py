@@ -1,4 +1,4 @@
-"""The folders' includes follow the arrows of the architecture (README, "Architecture"), and headers compile
+"""The folders' includes follow the arrows of the architecture (docs/architecture.md), and headers compile
 alone (the second is slow: test class HeadersCompileAlone, ctest label nightly)."""
 
 import concurrent.futures
