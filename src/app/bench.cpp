@@ -12,8 +12,8 @@
 #include "bench/bench_wire.h"
 #include "bench/record.h"
 #include "comm/communicator.h"
-#include "sweep/config_values.h"
-#include "sweep/plan.h"
+#include "config/values.h"
+#include "plan/plan.h"
 
 namespace kvcomm {
 

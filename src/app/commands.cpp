@@ -4,18 +4,20 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <set>
+#include <sstream>
+#include <utility>
 
 #include "app/datasets.h"
 #include "app/plan_text.h"
 #include "app/tables.h"
-#include "app/wire_cost.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "comm/communicator.h"
 #include "method/sharing.h"
+#include "plan/plan.h"
 #include "store/results_file.h"
-#include "sweep/plan.h"
 #include "sweep/provenance.h"
 #include "sweep/signals.h"
 #include "sweep/sweep.h"
@@ -36,26 +38,40 @@ Config configure(const SweepArguments& arguments) {
 using Rows = std::vector<std::vector<std::string>>;
 
 // A line for each parameter, the method's name in the first.
-Rows parameter_rows(const MethodKind& kind, const MethodSpec& spec) {
+Rows parameter_rows(const MethodType& type, const MethodSpec& spec) {
   Rows rows;
-  for (const Parameter& parameter : kind.parameters) {
+  for (const Parameter& parameter : type.parameters) {
     const nlohmann::json value = spec.resolved.at(parameter.name);
     std::string meaning = parameter.meaning;
     if (!parameter.choices.empty()) meaning += " (" + join(parameter.choices, ", ") + ")";
-    rows.push_back({rows.empty() ? kind.name : "", parameter.name,
+    rows.push_back({rows.empty() ? type.name : "", parameter.name,
                     value.is_null() ? "-" : value.dump(), meaning});
   }
   return rows;
 }
 
-// What a method costs in a model with its default parameters; contiguous, which has none, for one
-// layer.
+// What a method costs in a model with its default parameters, or those of its example.
 std::string cost_text(const MethodSpec& spec, const ModelConfig& model, int64_t element,
                       const Fidelity& fidelity) {
   const std::string cost = wire_cost(spec, model, element, fidelity).text();
   if (!shares_layers(spec)) return cost;
   return fmt::format("{} of {} layers: {}", layers_sent(spec, model.layers, fidelity).text(),
                      model.layers, cost);
+}
+
+// The closed form of each kind of payload.
+std::string wire_forms() {
+  std::string text = "Bytes of a sample (element: 4 with float32, 2 with bfloat16)\n";
+  std::set<std::string> seen;
+  for (const MethodType& type : methods()) {
+    if (type.form.empty() || !seen.insert(type.crosses).second) continue;
+    std::string what = type.crosses;
+    std::istringstream lines(type.form);
+    for (std::string line; std::getline(lines, line);) {
+      text += fmt::format("  {:<15}  {}\n", std::exchange(what, ""), line);
+    }
+  }
+  return text;
 }
 
 std::string methods_text(const ListArguments& arguments) {
@@ -71,17 +87,15 @@ std::string methods_text(const ListArguments& arguments) {
   Rows rows{{"method", "crosses the wire", "what it is"}};
   if (model) rows[0].insert(rows[0].begin() + 2, "in this model");
   Rows parameters{{"method", "parameter", "default", "meaning"}};
-  for (const MethodKind& kind : method_kinds()) {
+  for (const MethodType& type : methods()) {
     const auto spec_with = [&](const nlohmann::ordered_json& set) {
-      return make_method_spec(kind, set, config.run.seed, fidelity);
+      return make_method_spec(type, set, config.run.seed, fidelity);
     };
     const nlohmann::ordered_json nothing = nlohmann::ordered_json::object();
-    rows.push_back({kind.name, kind.crosses, kind.summary});
-    std::ranges::move(parameter_rows(kind, spec_with(nothing)), std::back_inserter(parameters));
+    rows.push_back({type.name, type.crosses, type.summary});
+    std::ranges::move(parameter_rows(type, spec_with(nothing)), std::back_inserter(parameters));
     if (!model) continue;
-    const bool one_layer = kind.name == "contiguous";
-    const MethodSpec spec =
-        spec_with(one_layer ? nlohmann::ordered_json{{"from", 0}, {"to", 0}} : nothing);
+    const MethodSpec spec = spec_with(type.example);
     rows.back().insert(rows.back().begin() + 2, cost_text(spec, *model, element, fidelity));
   }
   return fmt::format("{}\n{}\n{}", text_table(rows, rows[0].size()), wire_forms(),
@@ -122,7 +136,7 @@ Exit plan_command(const SweepArguments& arguments) {
                               arguments.hash ? Hashing::kAll : Hashing::kKnown);
   const Journals journals = read_journals(config.run.output);
   require_same_data(plan, journals);
-  const PlanText text = plan_text(plan, Stored(journals));
+  const PlanText text = plan_text(plan, CompletedIndex(journals));
   print(arguments.summary ? text.summary : text.cells + text.summary + text.notes);
   for (const Absence& absence : plan.absent) {
     if (arguments.summary) spdlog::warn("{}", absence.sentence);

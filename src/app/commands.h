@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "base/error.h"
+#include "config/config.h"
 #include "store/results.h"
-#include "sweep/config.h"
 #include "sweep/rescore.h"
 
 namespace kvcomm {

@@ -9,7 +9,7 @@
 
 #include "app/tables.h"
 #include "data/dataset.h"
-#include "sweep/plan.h"
+#include "plan/plan.h"
 #include "text/tokenizer.h"
 
 namespace kvcomm {

@@ -9,10 +9,9 @@
 #include <vector>
 
 #include "app/tables.h"
-#include "app/wire_cost.h"
 #include "method/sharing.h"
-#include "sweep/memory.h"
-#include "sweep/tokens.h"
+#include "plan/memory.h"
+#include "plan/tokens.h"
 
 namespace kvcomm {
 
@@ -91,7 +90,7 @@ Amount sent_by(const WireCost& cost, const std::optional<CellTokens>& tokens, in
 
 class PlanWriter {
  public:
-  PlanWriter(const Plan& plan, const Stored& stored)
+  PlanWriter(const Plan& plan, const CompletedIndex& stored)
       : plan_(plan), stored_(stored), counter_(plan) {}
 
   PlanText text() {
@@ -118,10 +117,11 @@ class PlanWriter {
             ? fmt::format("{} of {}", layers_sent(cell.spec, model.layers, plan_.fidelity).text(),
                           model.layers)
             : "-";
-    rows_.push_back({cell.spec.label(), std::to_string(cell.samples), sums.stored.count_text(),
-                     layers, sums.context.count_text(),
-                     debates(cell.spec) ? "varies" : sums.prompt.count_text(), cost.text(),
-                     sums.sent.bytes_text()});
+    rows_.push_back(
+        {cell.spec.label(), std::to_string(cell.samples), sums.stored.count_text(), layers,
+         sums.context.count_text(),
+         profile_of(cell.spec, plan_.fidelity).refines ? "varies" : sums.prompt.count_text(),
+         cost.text(), sums.sent.bytes_text()});
     const bool last = &cell == &plan_.cells.back() || (&cell)[1].pair != cell.pair ||
                       (&cell)[1].dataset != cell.dataset;
     if (last) end_table(cell);
@@ -139,7 +139,7 @@ class PlanWriter {
 
   // What the first cell to ask for importances sends for them: keys and values of all layers.
   Amount calibration_of(const Cell& cell) {
-    if (!needs_importance(cell.spec)) return {};
+    if (!profile_of(cell.spec, plan_.fidelity).needs_importance) return {};
     Cell probe = cell;
     probe.samples = std::min(cell.spec.resolved.at("calibration_samples").get<int64_t>(),
                              sample_count(plan_.datasets[cell.dataset]));
@@ -227,7 +227,7 @@ class PlanWriter {
   }
 
   const Plan& plan_;
-  const Stored& stored_;
+  const CompletedIndex& stored_;
   const int64_t element_bytes_ = element_bytes(plan_.config.run.dtype);
   TokenCounter counter_;
   std::set<std::tuple<size_t, size_t, int64_t>> calibrated_;  // pair, data set, samples
@@ -240,7 +240,7 @@ class PlanWriter {
 
 }  // namespace
 
-PlanText plan_text(const Plan& plan, const Stored& stored) {
+PlanText plan_text(const Plan& plan, const CompletedIndex& stored) {
   return PlanWriter(plan, stored).text();
 }
 

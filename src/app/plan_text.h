@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "store/stored.h"
-#include "sweep/plan.h"
+#include "plan/plan.h"
+#include "store/completed.h"
 
 namespace kvcomm {
 
@@ -20,6 +20,6 @@ struct PlanText {
 // bytes of all samples; then the sums by pair; then what is absent. Tokens come from tokenizer and
 // data, "~" where the tokenizer is absent and "?" where the data are; bytes are the closed form of
 // both, "up to" where answers or importances decide.
-PlanText plan_text(const Plan& plan, const Stored& stored);
+PlanText plan_text(const Plan& plan, const CompletedIndex& stored);
 
 }  // namespace kvcomm

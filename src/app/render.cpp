@@ -7,7 +7,7 @@
 #include <iostream>
 #include <iterator>
 
-#include "sweep/plan.h"
+#include "plan/plan.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "base/error.h"
-#include "sweep/config.h"
+#include "config/config.h"
 
 namespace CLI {
 class App;

@@ -27,6 +27,12 @@ auto reading(const std::filesystem::path& path, const Read& read) {
 // Fails (kUsage) naming the path and the system's reason.
 std::string read_file(const std::filesystem::path& path);
 
+// Hands all bytes to an open file: 0, or the system's reason (ENOSPC where it takes no more).
+int write_fully(int fd, std::string_view bytes);
+
+// Fails (kEnvironment) where the disk does; a file system that cannot sync folders passes.
+void sync_folder(const std::filesystem::path& folder);
+
 // Writes to a temporary name beside path, syncs it, renames it into place, syncs the folder. Fails
 // (kEnvironment) and leaves nothing of it where one of these fails.
 void write_file_atomic(const std::filesystem::path& path, std::string_view content);

@@ -11,15 +11,15 @@
 
 namespace kvcomm {
 
-// json.get<Whole<T>>() throws Json::exception unless the value is an integer that T holds.
+// json.get<Integer<T>>() throws Json::exception unless the value is an integer that T holds.
 template <std::integral T>
-struct Whole {
+struct Integer {
   T value;
   operator T() const { return value; }
 };
 
 template <typename Json, std::integral T>
-void from_json(const Json& json, Whole<T>& whole) {
+void from_json(const Json& json, Integer<T>& whole) {
   const bool fits = json.is_number_unsigned() ? std::in_range<T>(json.template get<uint64_t>())
                                               : json.is_number_integer() &&
                                                     std::in_range<T>(json.template get<int64_t>());

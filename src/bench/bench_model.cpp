@@ -12,7 +12,7 @@
 #include "bench/stage.h"
 #include "model/device_watch.h"
 #include "model/generate.h"
-#include "sweep/memory.h"
+#include "plan/memory.h"
 
 namespace kvcomm::bench {
 

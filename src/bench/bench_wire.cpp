@@ -10,9 +10,9 @@
 #include "bench/record.h"
 #include "bench/stage.h"
 #include "bench/wire_ends.h"
+#include "plan/memory.h"
 #include "select/layers.h"
 #include "sweep/agree.h"
-#include "sweep/memory.h"
 #include "sweep/sweep.h"
 
 namespace kvcomm::bench {
@@ -43,7 +43,7 @@ std::vector<int64_t> layers_of(const WireOptions& options, const ModelConfig& mo
 
 // Keys and values of one sample with so many tokens, in the model's first layers.
 Header header_of(const ModelConfig& model, DtypeChoice dtype, int64_t layers, int64_t tokens) {
-  Header header{.kind = Kind::kKv, .samples = {{.rows = tokens, .context_tokens = tokens}}};
+  Header header{.kind = PayloadKind::kKv, .samples = {{.rows = tokens, .context_tokens = tokens}}};
   for (int layer = 0; layer < layers; ++layer) {
     const TensorSpec spec{
         .layer = layer, .row_shape = {model.kv_heads, model.head_dim}, .dtype = scalar_type(dtype)};

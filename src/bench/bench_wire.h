@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "bench/samples.h"
 #include "comm/communicator.h"
-#include "sweep/config.h"
+#include "config/config.h"
 
 namespace kvcomm::bench {
 

@@ -5,15 +5,16 @@
 #include <functional>
 #include <variant>
 
+#include "base/error.h"
 #include "comm/communicator.h"
+#include "lane/topology.h"
 #include "model/config.h"
-#include "sweep/layout.h"
 
 namespace kvcomm::bench {
 
 struct Stage {
   Layout layout;
-  LanePlace place;
+  Seat place;
   int threads = 1;
 };
 

@@ -15,11 +15,11 @@ namespace {
 // On the lane's communicator, beside the channel's own.
 constexpr int kAcknowledgeTag = 32, kRawTag = 33;
 
-std::string peer_name(const LanePlace& place) { return fmt::format("rank {}", place.peer); }
+std::string peer_name(const Seat& place) { return fmt::format("rank {}", place.peer); }
 
 }  // namespace
 
-WireEnds::WireEnds(Communicator& lane, LanePlace place, Seconds timeout_s)
+WireEnds::WireEnds(Communicator& lane, Seat place, Seconds timeout_s)
     : lane_(lane),
       place_(std::move(place)),
       timeout_s_(timeout_s),
@@ -35,7 +35,7 @@ ChannelEnds WireEnds::open(bool checksums) {
                                    .timeout_s = timeout_s_,
                                    .peer = peer_name(place_),
                                    .checksums = checksums}},
-                      lane_);
+                      &lane_);
 }
 
 template <typename Done>

@@ -10,14 +10,14 @@
 #include "comm/channel.h"
 #include "comm/communicator.h"
 #include "comm/open_channel.h"
-#include "sweep/lane.h"
+#include "lane/lane.h"
 
 namespace kvcomm::bench {
 
 class WireEnds {
  public:
   // Collective over the lane, which must outlive this.
-  WireEnds(Communicator& lane, LanePlace place, Seconds timeout_s);
+  WireEnds(Communicator& lane, Seat place, Seconds timeout_s);
 
   bool sends() const { return place_.role != Role::kReceiver; }
   bool receives() const { return place_.role != Role::kSender; }
@@ -47,7 +47,7 @@ class WireEnds {
   void spin(const Done& done, const char* what) const;
 
   Communicator& lane_;
-  LanePlace place_;
+  Seat place_;
   Seconds timeout_s_;
   ChannelEnds with_sums_, without_sums_;
   at::Tensor buffer_;  // [bytes] uint8, of the last raw()

@@ -34,22 +34,25 @@ void Channel::require_state(State state, const char* call) const {
        static_cast<int>(state_), static_cast<int>(state), describe(header_));
 }
 
-void Channel::send_counted(Note note, std::string bytes) {
+void Channel::send_counted(ControlMessage note, std::string bytes) {
   ledger_.count_header(header_, bytes.size());
-  send_note(note, std::move(bytes));
+  send_control(note, std::move(bytes));
 }
 
 // How many samples the peer generates for before it comes to this exchange; one stands for none.
-size_t Channel::generated_samples(Kind kind, size_t samples) const {
-  return kind == Kind::kTokens || kind == Kind::kVectors ? std::max<size_t>(samples, 1) : 1;
+size_t Channel::generated_samples(PayloadKind kind, size_t samples) const {
+  return kind == PayloadKind::kTokens || kind == PayloadKind::kVectors
+             ? std::max<size_t>(samples, 1)
+             : 1;
 }
 
-std::string Channel::receive_note(Note note, std::string what, size_t samples_generated) {
+std::string Channel::receive_control(ControlMessage note, std::string what,
+                                     size_t samples_generated) {
   const Stopwatch watch;
   std::optional<std::string> bytes;
   deadline(std::move(what), samples_generated).require([&] {
     progress();
-    return (bytes = poll_note(note)).has_value();
+    return (bytes = poll_control(note)).has_value();
   });
   waited_s_ += watch.elapsed_s();
   return std::move(*bytes);
@@ -66,7 +69,8 @@ std::string Channel::receive_trailer() {
     const Stopwatch watch;
     limit.require([&, before = arrived_bytes()] {
       progress();
-      return (bytes = poll_note(Note::kTrailer)).has_value() || arrived_bytes() != before;
+      return (bytes = poll_control(ControlMessage::kTrailer)).has_value() ||
+             arrived_bytes() != before;
     });
     waited_s_ += watch.elapsed_s();
     for (; whole < tensors_.size() && tensors_[whole].is_cpu(); ++whole) {
@@ -100,7 +104,7 @@ void Channel::offer(const Header& header) {
     fail(Exit::kInternal, "Offered a {} without samples.", describe(header));
   }
   for (const TensorSpec& spec : header.tensors) {
-    if (header.kind == Kind::kKv && spec.layer < 0) {
+    if (header.kind == PayloadKind::kKv && spec.layer < 0) {
       fail(Exit::kInternal, "Offered a {} with a tensor of no layer.", describe(header));
     }
   }
@@ -111,7 +115,7 @@ void Channel::offer(const Header& header) {
   sums_ = MessageSums(options_.checksums);
   ledger_.begin(header_);
   state_ = State::kBroken;  // until the transport has taken it; likewise below
-  send_counted(Note::kHeader, encode(header_));
+  send_counted(ControlMessage::kHeader, encode(header_));
   state_ = State::kOffered;
   ++messages_;
   if (!header_.failure.empty()) end_message();
@@ -176,7 +180,7 @@ void Channel::put(const at::Tensor& tensor) {
   state_ = State::kBroken;
   progress();
   if (!answer_) {
-    if (const auto bytes = poll_note(Note::kAnswer)) read_answer(*bytes);
+    if (const auto bytes = poll_control(ControlMessage::kAnswer)) read_answer(*bytes);
     if (state_ == State::kIdle) fail_refused();
   }
   if (answer_) send_whole_layers();
@@ -185,8 +189,9 @@ void Channel::put(const at::Tensor& tensor) {
 
 void Channel::await_answer() {
   if (!answer_) {
-    read_answer(receive_note(Note::kAnswer, "the answer to the header of the " + describe(header_),
-                             generated_samples(header_.kind, header_.samples.size())));
+    read_answer(receive_control(ControlMessage::kAnswer,
+                                "the answer to the header of the " + describe(header_),
+                                generated_samples(header_.kind, header_.samples.size())));
   }
 }
 
@@ -200,7 +205,7 @@ void Channel::finish(const SenderTimes& times, const std::string& failure) {
                         .payload_bytes = ledger_.trace().back().payload,
                         .sums = sums_.values(),
                         .failure = failure};
-  send_counted(Note::kTrailer, encode(trailer));
+  send_counted(ControlMessage::kTrailer, encode(trailer));
   end_message();
 }
 
@@ -253,10 +258,10 @@ Header Channel::accept(const Expected& expected) {
   require_state(State::kIdle, "accept");
   state_ = State::kBroken;
   const std::string bytes =
-      receive_note(Note::kHeader,
-                   fmt::format("the header of the {} message of task {}, cell {}",
-                               name(expected.kind), expected.task, expected.cell),
-                   generated_samples(expected.kind, expected.samples));
+      receive_control(ControlMessage::kHeader,
+                      fmt::format("the header of the {} message of task {}, cell {}",
+                                  name(expected.kind), expected.task, expected.cell),
+                      generated_samples(expected.kind, expected.samples));
   header_ = decode_header(bytes);
   tensors_.clear();
   summed_ = 0;
@@ -292,7 +297,7 @@ Header Channel::accept(const Expected& expected) {
 void Channel::refuse(const std::string& reason) {
   require_state(State::kAccepted, "refuse");
   state_ = State::kBroken;
-  send_counted(Note::kAnswer, encode_answer(reason.empty() ? "no reason given" : reason));
+  send_counted(ControlMessage::kAnswer, encode_answer(reason.empty() ? "no reason given" : reason));
   end_message();
 }
 
@@ -300,7 +305,7 @@ std::vector<at::Tensor> Channel::take_all() {
   require_state(State::kAccepted, "take_all");
   tensors_ = start_receives(header_);
   state_ = State::kBroken;
-  send_counted(Note::kAnswer, encode_answer(""));
+  send_counted(ControlMessage::kAnswer, encode_answer(""));
   state_ = State::kTaken;
   return tensors_;
 }

@@ -40,7 +40,7 @@ struct ChannelOptions {
 
 // What the receiver's own plan says must come next.
 struct Expected {
-  Kind kind;
+  PayloadKind kind;
   uint64_t task;
   uint32_t cell, attempt;
   size_t samples = 1;
@@ -114,7 +114,7 @@ class Channel {
   void forget_samples() { ledger_.forget_samples(); }
 
  protected:
-  enum class Note : int { kHeader = 1, kAnswer = 2, kTrailer = 3 };
+  enum class ControlMessage : int { kHeader = 1, kAnswer = 2, kTrailer = 3 };
 
   const ChannelOptions& options() const { return options_; }
   Deadline deadline(std::string what, size_t times = 1) const {
@@ -126,8 +126,8 @@ class Channel {
   enum class State { kIdle, kOffered, kAccepted, kTaken, kBroken };
 
   // The back ends. Notes are small, and sending one does not wait for its arrival.
-  virtual void send_note(Note note, std::string bytes) = 0;
-  virtual std::optional<std::string> poll_note(Note note) = 0;
+  virtual void send_control(ControlMessage note, std::string bytes) = 0;
+  virtual std::optional<std::string> poll_control(ControlMessage note) = 0;
   // Starts to send tensors of one layer; they live until finish_sends() returned.
   virtual void send_together(std::span<const at::Tensor> tensors) = 0;
   // Lets sends that are under way advance.
@@ -142,10 +142,10 @@ class Channel {
   virtual uint64_t finish_receives(const Deadline& deadline) = 0;
 
   void require_state(State state, const char* call) const;
-  std::string receive_note(Note note, std::string what, size_t samples_generated = 1);
+  std::string receive_control(ControlMessage note, std::string what, size_t samples_generated = 1);
   std::string receive_trailer();
-  size_t generated_samples(Kind kind, size_t samples) const;
-  void send_counted(Note note, std::string bytes);
+  size_t generated_samples(PayloadKind kind, size_t samples) const;
+  void send_counted(ControlMessage note, std::string bytes);
   void check_tensor(const at::Tensor& tensor, size_t index) const;
   void read_answer(const std::string& bytes);
   [[noreturn]] void fail_refused() const;

@@ -34,12 +34,12 @@ void Ledger::count_header(const Header& header, size_t bytes) {
 void Ledger::count_payload(const Header& header, const TensorSpec& spec, const at::Tensor& tensor) {
   const uint64_t bytes = tensor.nbytes();
   by_kind_[static_cast<size_t>(header.kind)].payload += bytes;
-  if (header.kind == Kind::kKv) kv_by_layer_[{header.cell, spec.layer}] += bytes;
+  if (header.kind == PayloadKind::kKv) kv_by_layer_[{header.cell, spec.layer}] += bytes;
   for (const SampleRows& sample : header.samples) {
     const SampleKey key{header.cell, sample.sample, header.attempt};
     const auto part = static_cast<uint64_t>(rows_of(spec, sample) * bytes_per_row(spec));
     by_sample_[key].payload += part;
-    if (header.kind != Kind::kKv) continue;
+    if (header.kind != PayloadKind::kKv) continue;
     std::vector<uint64_t>& layers = kv_layers_by_sample_[key];
     layers.resize(std::max(layers.size(), static_cast<size_t>(spec.layer) + 1));
     layers[static_cast<size_t>(spec.layer)] += part;

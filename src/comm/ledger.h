@@ -27,7 +27,7 @@ class Ledger {
  public:
   // One message as it went over: what a method's script is compared with.
   struct Entry {
-    Kind kind;
+    PayloadKind kind;
     uint32_t cell;
     std::vector<int> layers;  // of its tensors, in order, each once; kNoLayer for none
     uint64_t payload;
@@ -35,7 +35,7 @@ class Ledger {
   };
 
   Bytes total() const;
-  const Bytes& of(Kind kind) const { return by_kind_[static_cast<size_t>(kind)]; }
+  const Bytes& of(PayloadKind kind) const { return by_kind_[static_cast<size_t>(kind)]; }
   // Zeros for what never went over.
   Bytes of_sample(uint32_t cell, uint32_t sample, uint32_t attempt) const;
   // Payload of KV messages by layer 0, 1, ... up to the last that was sent; empty where none was.

@@ -10,15 +10,15 @@ LoopbackEnds LoopbackChannel::make(const ChannelOptions& options) {
           std::unique_ptr<Channel>(new LoopbackChannel(options, queue))};
 }
 
-void LoopbackChannel::send_note(Note note, std::string bytes) {
-  if (note == Note::kHeader) queue_->push_back({.header = std::move(bytes)});
-  if (note == Note::kTrailer) queue_->back().trailer = std::move(bytes);
+void LoopbackChannel::send_control(ControlMessage note, std::string bytes) {
+  if (note == ControlMessage::kHeader) queue_->push_back({.header = std::move(bytes)});
+  if (note == ControlMessage::kTrailer) queue_->back().trailer = std::move(bytes);
   // The receiver's answer has nobody to go to: the sender's part is over.
 }
 
-std::optional<std::string> LoopbackChannel::poll_note(Note note) {
-  if (note == Note::kAnswer) return encode_answer("");
-  if (note == Note::kTrailer) return current_.trailer;
+std::optional<std::string> LoopbackChannel::poll_control(ControlMessage note) {
+  if (note == ControlMessage::kAnswer) return encode_answer("");
+  if (note == ControlMessage::kTrailer) return current_.trailer;
   if (queue_->empty()) {
     fail(Exit::kInternal,
          "Nothing was offered on this loopback channel before its receiver's part.");

@@ -31,8 +31,8 @@ class LoopbackChannel : public Channel {
   WireTimes finish_sends(Seconds) override { return {}; }
 
  private:
-  void send_note(Note note, std::string bytes) override;
-  std::optional<std::string> poll_note(Note note) override;
+  void send_control(ControlMessage note, std::string bytes) override;
+  std::optional<std::string> poll_control(ControlMessage note) override;
   std::vector<at::Tensor> start_receives(const Header& header) override;
   uint64_t finish_receives(const Deadline& deadline) override;
 

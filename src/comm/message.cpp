@@ -12,7 +12,7 @@ namespace kvcomm {
 
 static_assert(std::endian::native == std::endian::little, "the wire is little-endian");
 
-std::string_view name(Kind kind) {
+std::string_view name(PayloadKind kind) {
   constexpr std::array<std::string_view, kKinds> kNames{"kv", "tokens", "vectors", "hidden"};
   return kNames.at(static_cast<size_t>(kind));
 }
@@ -136,7 +136,7 @@ Header decode_header(std::string_view bytes) {
   header.task = in.get<uint64_t>();
   header.cell = in.get<uint32_t>();
   header.attempt = in.get<uint32_t>();
-  header.kind = in.get<Kind>();
+  header.kind = in.get<PayloadKind>();
   if (static_cast<int>(header.kind) >= kKinds) {
     fail(Exit::kIntegrity, "A message header names kind {}, of which there are only {}.",
          static_cast<int>(header.kind), kKinds);

@@ -17,9 +17,9 @@ namespace kvcomm {
 // Raised with every change of what goes over the wire; the two ends must agree.
 inline constexpr uint32_t kWireVersion = 2;
 
-enum class Kind : uint8_t { kKv, kTokens, kVectors, kHidden };
+enum class PayloadKind : uint8_t { kKv, kTokens, kVectors, kHidden };
 inline constexpr int kKinds = 4;
-std::string_view name(Kind kind);  // "kv", "tokens", "vectors", "hidden"
+std::string_view name(PayloadKind kind);  // "kv", "tokens", "vectors", "hidden"
 
 struct SampleRows {
   uint32_t sample = 0;
@@ -41,7 +41,7 @@ struct TensorSpec {
 struct Header {
   uint64_t task = 0;
   uint32_t cell = 0, attempt = 0;
-  Kind kind = Kind::kKv;
+  PayloadKind kind = PayloadKind::kKv;
   std::vector<SampleRows> samples;
   std::vector<TensorSpec> tensors;
   std::string failure;  // not "": the sender failed before it could say more; nothing follows

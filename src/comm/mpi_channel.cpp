@@ -39,13 +39,13 @@ LaneChannel::~LaneChannel() {
   }
 }
 
-void LaneChannel::send_note(Note note, std::string bytes) {
+void LaneChannel::send_control(ControlMessage note, std::string bytes) {
   auto owner = std::make_shared<const std::string>(std::move(bytes));
   notes_.push_back(
       lane_.start_send(std::as_bytes(std::span(*owner)), owner, peer_, static_cast<int>(note)));
 }
 
-std::optional<std::string> LaneChannel::poll_note(Note note) {
+std::optional<std::string> LaneChannel::poll_control(ControlMessage note) {
   auto received = lane_.poll(static_cast<int>(note), peer_);
   if (!received) return std::nullopt;
   return std::move(received->bytes);

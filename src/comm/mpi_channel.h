@@ -23,8 +23,8 @@ class LaneChannel : public Channel {
   void progress() override;
 
  private:
-  void send_note(Note note, std::string bytes) override;
-  std::optional<std::string> poll_note(Note note) override;
+  void send_control(ControlMessage note, std::string bytes) override;
+  std::optional<std::string> poll_control(ControlMessage note) override;
 
   Communicator& lane_;
   int peer_;

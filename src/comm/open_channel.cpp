@@ -19,10 +19,10 @@ std::unique_ptr<Channel> open_end(const ChannelRequest& request, Communicator& l
 
 }  // namespace
 
-ChannelEnds open_channel(const ChannelRequest& request, Communicator& lane) {
+ChannelEnds open_channel(const ChannelRequest& request, Communicator* lane) {
   ChannelEnds ends;
   if (request.transport == "nccl") {
-    ends.link = connect_nccl(lane, request.channel.device, request.channel.timeout_s);
+    ends.link = connect_nccl(*lane, request.channel.device, request.channel.timeout_s);
   } else if (request.transport != "mpi" && request.transport != "loopback") {
     fail(Exit::kInternal, "There is no transport '{}'.", request.transport);
   }
@@ -32,7 +32,7 @@ ChannelEnds open_channel(const ChannelRequest& request, Communicator& lane) {
     ends.sender = std::move(both.sender);
     ends.receiver = std::move(both.receiver);
   } else {
-    (request.sends ? ends.sender : ends.receiver) = open_end(request, lane, ends.link.get());
+    (request.sends ? ends.sender : ends.receiver) = open_end(request, *lane, ends.link.get());
   }
   return ends;
 }

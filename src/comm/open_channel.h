@@ -23,7 +23,8 @@ struct ChannelEnds {
   std::unique_ptr<Channel> sender, receiver;
 };
 
-// Collective over the lane. Fails (kEnvironment) where the transport cannot be had.
-ChannelEnds open_channel(const ChannelRequest& request, Communicator& lane);
+// Collective over the lane, which may be null where this process is both ends of a loopback. Fails
+// (kEnvironment) where the transport cannot be had.
+ChannelEnds open_channel(const ChannelRequest& request, Communicator* lane);
 
 }  // namespace kvcomm

@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
-#include "data/utf8.h"
+#include "base/utf8.h"
 
 namespace kvcomm {
 
@@ -81,7 +81,7 @@ std::optional<CsvRow> CsvReader::next_row() {
   while (true) {
     row.cells.push_back(peek() == '"' ? quoted_cell() : plain_cell());
     const std::string& cell = row.cells.back();
-    if (first_broken_utf8(cell) < cell.size()) {
+    if (find_broken_utf8(cell)) {
       fail(Exit::kUsage, "{}:{} is no UTF-8 in its column {}: convert the file to UTF-8.", name_,
            row.line, row.cells.size());
     }

@@ -5,8 +5,8 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "base/utf8.h"
 #include "base/whole.h"
-#include "data/utf8.h"
 
 namespace kvcomm {
 
@@ -49,7 +49,7 @@ std::vector<Record> parts(const Record& record, std::string_view name) {
 // ---- HotpotQA
 
 using Titled = std::pair<std::string, std::vector<std::string>>;  // a paragraph's title, sentences
-using Fact = std::pair<std::string, Whole<int64_t>>;              // a title, a sentence's place
+using Fact = std::pair<std::string, Integer<int64_t>>;            // a title, a sentence's place
 
 // Sentences in the order of the facts; a fact whose title or sentence is not there is passed over.
 std::string supporting_sentences(const std::vector<Titled>& paragraphs,
@@ -106,7 +106,7 @@ std::vector<std::pair<std::string, Second>> zipped(const Record& record, std::st
 std::optional<Sample> read_hotpot_hub(const Record& record) {
   return hotpot_sample(record, "id",
                        zipped<std::vector<std::string>>(record, "context", "title", "sentences"),
-                       zipped<Whole<int64_t>>(record, "supporting_facts", "title", "sent_id"));
+                       zipped<Integer<int64_t>>(record, "supporting_facts", "title", "sent_id"));
 }
 
 // ---- the others

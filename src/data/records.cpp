@@ -11,7 +11,7 @@
 #include "base/files.h"
 #include "base/nesting.h"
 #include "base/text.h"
-#include "data/utf8.h"
+#include "base/utf8.h"
 
 namespace kvcomm {
 
@@ -106,9 +106,9 @@ json parse_or_refuse(std::string_view text, const Start& start) {
   try {
     return json::parse(text);
   } catch (const json::parse_error& error) {
-    if (const size_t broken = first_broken_utf8(text); broken < text.size()) {
+    if (const auto broken = find_broken_utf8(text)) {
       fail(Exit::kUsage, "{}:{} is no UTF-8 at byte {} of the line: convert the file to UTF-8.",
-           start.file, line_of(broken), column_of(broken));
+           start.file, line_of(*broken), column_of(*broken));
     }
     const size_t at = std::min(text.size(), std::max<size_t>(error.byte, 1) - 1);
     const std::string_view word = bare_word(text, at);

@@ -8,6 +8,7 @@
 // "Methods compared"; official_behaviour.md, "AC").
 #include <ATen/ATen.h>
 
+#include "base/error.h"
 #include "method/method.h"
 #include "method/wire.h"
 
@@ -15,16 +16,22 @@ namespace kvcomm {
 
 namespace {
 
+struct AcOptions {
+  std::string f;  // "replace", "sum", "mean"
+  int64_t k = 0;  // the sender's layer whose input goes
+  int64_t j = 0;  // the receiver's layer whose input it changes
+};
+
 class Ac : public Method {
  public:
   explicit Ac(AcOptions options) : options_(std::move(options)) {}
 
   std::vector<ScriptMessage> script() const override {
-    return {{Kind::kHidden, {static_cast<int>(options_.k)}}};
+    return {{PayloadKind::kHidden, {static_cast<int>(options_.k)}}};
   }
 
   void send(Batch& batch, Channel& wire) const override {
-    wire.offer(rows_header(batch, {.kind = Kind::kHidden,
+    wire.offer(rows_header(batch, {.kind = PayloadKind::kHidden,
                                    .layer = static_cast<int>(options_.k),
                                    .rows = std::vector<int64_t>(batch.size(), 1),
                                    .context_tokens = batch.context_tokens()}));
@@ -34,10 +41,10 @@ class Ac : public Method {
   }
 
   std::vector<Request> receive(Batch& batch, std::span<Channel* const> wires) const override {
-    const auto hidden = receive_rows(batch, Kind::kHidden, wires);
+    const auto hidden = receive_rows(batch, PayloadKind::kHidden, wires);
     std::vector<Request> requests;
     for (size_t i = 0; i < batch.size(); ++i) {
-      requests.push_back({.prompt = {batch.prompter().receiver(batch.sample(i))},
+      requests.push_back({.prompt = {batch.prompt_builder().receiver(batch.sample(i))},
                           .edit = Edit{options_.j, graft(hidden.front()[i])}});
     }
     return requests;
@@ -61,10 +68,57 @@ class Ac : public Method {
   AcOptions options_;
 };
 
+// ---- what it is
+
+Profile profile(const MethodSpec& /*spec*/, const Fidelity& /*fidelity*/) {
+  return {.sender = Reading::kContext,
+          .generated_by = GeneratedBy::kConfigEosOnly,
+          .needs_equal_shapes = true,
+          .needs_equal_widths = true};
+}
+
+void require_layer(const MethodSpec& spec, const char* key, const char* end, int64_t layers) {
+  const auto layer = spec.resolved.at(key).get<int64_t>();
+  if (layer < layers) return;
+  fail(Exit::kUsage, "{} = {}{} lies outside the {}, whose {} layers are 0 to {}: set {}.", key,
+       layer, spec.set.contains(key) ? "" : ", the default,", end, layers, layers - 1, key);
+}
+
+void check(const MethodSpec& spec, const ModelConfig& sender, const ModelConfig& receiver,
+           const Fidelity& /*fidelity*/) {
+  require_layer(spec, "k", "sender", sender.layers);
+  require_layer(spec, "j", "receiver", receiver.layers);
+}
+
+WireCost cost(const MethodSpec& /*spec*/, const ModelConfig& model, int64_t element,
+              const Fidelity& /*fidelity*/) {
+  return {.per_sample = model.hidden * element};
+}
+
+std::unique_ptr<Method> make(const MethodSpec& spec, std::span<const int> /*chosen*/,
+                             int64_t /*model_layers*/, const Fidelity& /*fidelity*/) {
+  return std::make_unique<Ac>(AcOptions{
+      .f = spec.resolved.at("f"), .k = spec.resolved.at("k"), .j = spec.resolved.at("j")});
+}
+
 }  // namespace
 
-std::unique_ptr<Method> make_ac(AcOptions options) {
-  return std::make_unique<Ac>(std::move(options));
+MethodType ac_type() {
+  using enum ParameterType;
+  return {
+      .name = "ac",
+      .summary =
+          "the last context token at layer k takes the place of the last question token at layer j",
+      .crosses = "a hidden state",
+      .form = "hidden x element",
+      .parameters =
+          {{"f", kText, "replace", "what becomes of it there", {"replace", "sum", "mean"}},
+           {"k", kInteger, 26, "the sender's layer whose input is sent", {}, kLayer},
+           {"j", kInteger, 26, "the receiver's layer at whose input it goes in", {}, kLayer}},
+      .profile = profile,
+      .make = make,
+      .check = check,
+      .cost = cost};
 }
 
 }  // namespace kvcomm

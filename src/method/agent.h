@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 
+#include "method/type.h"
 #include "model/prefix_cache.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -19,8 +20,6 @@ struct Text {
   // The id of tokenizer_config.json's eos token, if it names one that the tokenizer has.
   std::optional<int64_t> eos() const { return tokenizer.id_of(chat.eos_token()); }
 };
-
-enum class End { kSender, kReceiver };
 
 struct Agent {
   std::shared_ptr<const Decoder> model;

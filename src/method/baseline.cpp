@@ -2,6 +2,7 @@
 //
 //   sender                                receiver
 //                                         answer(Q)
+#include "method/alone.h"
 #include "method/method.h"
 
 namespace kvcomm {
@@ -12,12 +13,10 @@ class Baseline : public Method {
  public:
   explicit Baseline(End model) : model_(model) {}
 
-  End answers_at() const override { return model_; }
-
   std::vector<Request> receive(Batch& batch, std::span<Channel* const> /*wires*/) const override {
     std::vector<Request> requests;
     for (const Sample* sample : batch.samples()) {
-      requests.push_back({.prompt = {batch.prompter().baseline(*sample, model_)}});
+      requests.push_back({.prompt = {batch.prompt_builder().baseline(*sample, model_)}});
     }
     return requests;
   }
@@ -26,8 +25,23 @@ class Baseline : public Method {
   End model_;
 };
 
+Profile profile(const MethodSpec& spec, const Fidelity& /*fidelity*/) {
+  return {.answers_at = answering_end(spec), .asked = Reading::kBaseline};
+}
+
+std::unique_ptr<Method> make(const MethodSpec& spec, std::span<const int> /*chosen*/,
+                             int64_t /*model_layers*/, const Fidelity& /*fidelity*/) {
+  return std::make_unique<Baseline>(answering_end(spec));
+}
+
 }  // namespace
 
-std::unique_ptr<Method> make_baseline(End model) { return std::make_unique<Baseline>(model); }
+MethodType baseline_type() {
+  return {.name = "baseline",
+          .summary = "the question alone, without the context",
+          .parameters = {answering_model()},
+          .profile = profile,
+          .make = make};
+}
 
 }  // namespace kvcomm

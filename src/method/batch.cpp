@@ -9,7 +9,7 @@ namespace kvcomm {
 Batch::Batch(const Setting& setting, std::span<const Sample* const> samples, size_t sender)
     : setting_(setting), samples_(samples.begin(), samples.end()), sender_(sender) {}
 
-void Batch::begin(const Turn& turn) {
+void Batch::begin(const ExchangeId& turn) {
   turn_ = turn;
   arrivals.clear();
   generated_.assign(size(), {});
@@ -33,7 +33,7 @@ Heads Batch::heads_of(std::span<const std::vector<int64_t>> prompts) const {
 const std::vector<std::vector<int64_t>>& Batch::context_ids() {
   if (context_ids_.empty()) {
     std::vector<std::vector<int64_t>> ids;  // all or none: a prompt that is too long throws
-    for (const Sample* sample : samples_) ids.push_back(prompter().sender(*sample, sender_));
+    for (const Sample* sample : samples_) ids.push_back(prompt_builder().sender(*sample, sender_));
     context_ids_ = std::move(ids);
   }
   return context_ids_;
@@ -47,8 +47,8 @@ std::vector<int64_t> Batch::context_tokens() {
 
 const Context& Batch::context(const Observer& observer) {
   if (context_ != nullptr) {
-    for (size_t layer = 0; observer.after_layer && layer < context_->layers.size(); ++layer) {
-      observer.after_layer(static_cast<int64_t>(layer), context_->layers[layer].kv);
+    for (size_t layer = 0; observer.on_kv && layer < context_->layers.size(); ++layer) {
+      observer.on_kv(static_cast<int64_t>(layer), context_->layers[layer].kv);
     }
     return *context_;
   }

@@ -12,19 +12,19 @@
 #include "comm/channel.h"
 #include "method/agent.h"
 #include "method/decoding.h"
-#include "method/prompter.h"
+#include "method/prompt_builder.h"
 #include "model/generate.h"
 
 namespace kvcomm {
 
 // Which exchange is under way: what headers carry and both ends compare.
-struct Turn {
+struct ExchangeId {
   uint64_t task = 0;
   uint32_t cell = 0, attempt = 1;
 };
 
 // What came over the wire for one sample of the turn.
-struct Arrival {
+struct ReceivedSample {
   int64_t context_tokens = 0;
   int64_t layers = 0;  // whose whole context came
   // Its share of the sender's seconds: of reading by context tokens, of the rest by rows.
@@ -41,11 +41,11 @@ struct Work {
 // batch.
 struct Setting {
   const Agent& agent;
-  const Prompter& prompter;
+  const PromptBuilder& prompt_builder;
   const Fidelity& fidelity;
   int64_t max_new_tokens;                // of the scored answer
   std::vector<int64_t> sender_eos = {};  // what ends the words of the pair's sender
-  // What prompts begin with, to be read once (Prompter::heads); empty: each is read whole.
+  // What prompts begin with, to be read once (PromptBuilder::heads); empty: each is read whole.
   std::vector<std::vector<int64_t>> heads = {};
 };
 
@@ -55,12 +55,12 @@ class Batch {
   Batch(const Setting& setting, std::span<const Sample* const> samples, size_t sender = 0);
 
   // Starts the next exchange: forgets what arrived and what was generated.
-  void begin(const Turn& turn);
+  void begin(const ExchangeId& turn);
 
   const Agent& agent() const { return setting_.agent; }
-  const Prompter& prompter() const { return setting_.prompter; }
+  const PromptBuilder& prompt_builder() const { return setting_.prompt_builder; }
   const Fidelity& fidelity() const { return setting_.fidelity; }
-  const Turn& turn() const { return turn_; }
+  const ExchangeId& turn() const { return turn_; }
   std::span<const Sample* const> samples() const { return samples_; }
   const Sample& sample(size_t i) const { return *samples_[i]; }
   size_t size() const { return samples_.size(); }
@@ -93,7 +93,7 @@ class Batch {
   int64_t max_new_tokens() const { return setting_.max_new_tokens; }
   const std::vector<int64_t>& sender_eos() const { return setting_.sender_eos; }
 
-  std::vector<Arrival> arrivals;  // one a sample; empty where nothing was received
+  std::vector<ReceivedSample> arrivals;  // one a sample; empty where nothing was received
 
   const std::vector<Work>& generated() const { return generated_; }  // of each sample, this turn
   const Work& ran() const { return ran_; }  // by this end's model, in all turns
@@ -107,7 +107,7 @@ class Batch {
   Setting setting_;
   std::vector<const Sample*> samples_;
   size_t sender_;
-  Turn turn_;
+  ExchangeId turn_;
   std::vector<std::vector<int64_t>> context_ids_;
   std::shared_ptr<const Context> context_;
   SenderTimes context_times_;

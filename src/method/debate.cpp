@@ -6,11 +6,27 @@
 
 namespace kvcomm {
 
-std::vector<Request> sender_questions(const Batch& batch, bool sender_aware) {
-  const SenderTask task = sender_aware ? SenderTask::kSummarise : SenderTask::kAnswer;
+DebateOptions debate_options(const MethodSpec& spec) {
+  return {.phase1_tokens = spec.resolved.at("phase1_tokens"),
+          .sender = spec.resolved.at("sender_aware") == true ? Reading::kSummarise : Reading::kSay,
+          .temperature = spec.resolved.value("temperature", 1.0)};
+}
+
+std::vector<Parameter> debate_parameters() {
+  using enum ParameterType;
+  return {{"phase1_tokens", kInteger, nullptr, "the most tokens of a first answer", {}, kCount},
+          {"sender_aware", kFlag, nullptr, "the sender is told to sum up for the other"}};
+}
+
+Profile debate_profile(const MethodSpec& spec, const Fidelity& /*fidelity*/) {
+  return {.sender = debate_options(spec).sender, .refines = true};
+}
+
+std::vector<Request> sender_questions(const Batch& batch, Reading reading) {
   std::vector<Request> requests;
   for (const Sample* sample : batch.samples()) {
-    requests.push_back({.prompt = {batch.prompter().sender(*sample, batch.sender(), task)}});
+    requests.push_back(
+        {.prompt = {batch.prompt_builder().sender(*sample, batch.sender(), reading)}});
   }
   return requests;
 }
@@ -18,12 +34,12 @@ std::vector<Request> sender_questions(const Batch& batch, bool sender_aware) {
 std::vector<Request> receiver_questions(const Batch& batch) {
   std::vector<Request> requests;
   for (const Sample* sample : batch.samples()) {
-    requests.push_back({.prompt = {batch.prompter().receiver(*sample)}});
+    requests.push_back({.prompt = {batch.prompt_builder().receiver(*sample)}});
   }
   return requests;
 }
 
-void send_first_answers(const Batch& batch, Channel& wire, Kind kind,
+void send_first_answers(const Batch& batch, Channel& wire, PayloadKind kind,
                         std::span<const Request> questions, std::span<const at::Tensor> said) {
   RowsMessage message{.kind = kind};
   SenderTimes times{.work_ended_at_s = now_s()};

@@ -13,6 +13,7 @@
 #include <algorithm>
 
 #include "method/method.h"
+#include "method/sharing.h"
 #include "method/wire.h"
 
 namespace kvcomm {
@@ -21,21 +22,21 @@ namespace {
 
 class KvComm : public Method {
  public:
-  explicit KvComm(Sharing sharing) : sharing_(std::move(sharing)) {}
+  KvComm(Sharing sharing, Start start) : sharing_(std::move(sharing)), start_(start) {}
 
   std::vector<ScriptMessage> script() const override {
     std::vector<int> layers;
-    std::ranges::merge(sharing_.whole, sharing_.first_rows, std::back_inserter(layers));
-    return {{Kind::kKv, std::move(layers)}};
+    std::ranges::merge(sharing_.full_layers, sharing_.first_rows, std::back_inserter(layers));
+    return {{PayloadKind::kKv, std::move(layers)}};
   }
 
   void send(Batch& batch, Channel& wire) const override {
     // before the work: the receiver gets ready meanwhile
-    wire.offer(kv_header(batch, sharing_.whole, sharing_.first_rows));
-    const Observer put{.after_layer = [&](int64_t index, const LayerKv& kv) {
+    wire.offer(kv_header(batch, sharing_.full_layers, sharing_.first_rows));
+    const Observer put{.on_kv = [&](int64_t index, const LayerKv& kv) {
       const int layer = static_cast<int>(index);
       const bool first = std::ranges::binary_search(sharing_.first_rows, layer);
-      if (!first && !std::ranges::binary_search(sharing_.whole, layer)) return;
+      if (!first && !std::ranges::binary_search(sharing_.full_layers, layer)) return;
       const LayerKv sent = first ? first_rows_of(kv, batch.context_ids()) : kv;
       wire.put(sent.k);
       wire.put(sent.v);
@@ -48,7 +49,7 @@ class KvComm : public Method {
     const auto contexts = receive_contexts(batch, wires);
     std::vector<Request> requests;
     for (size_t i = 0; i < batch.size(); ++i) {
-      Request request{.prompt = {batch.prompter().receiver(batch.sample(i))}};
+      Request request{.prompt = {batch.prompt_builder().receiver(batch.sample(i))}};
       int64_t context_tokens = 0;
       for (const auto& context : contexts) {
         request.past.push_back({context, static_cast<int>(i)});
@@ -66,7 +67,7 @@ class KvComm : public Method {
     const Fidelity& fidelity = batch.fidelity();
     const OwnPlace behind{.start = context_tokens};
     OwnPlace unselected = behind;
-    if (sharing_.shift_back) {
+    if (start_ == Start::kShifted) {
       unselected.start = fidelity.shifted_start;
     } else if (fidelity.unselected_prefill == UnselectedPrefill::kFirstColumns) {
       // Its mask has |C| + |Q| columns, of which such a layer reads the first: [first row ; own].
@@ -75,17 +76,109 @@ class KvComm : public Method {
     }
     std::vector<OwnPlace> places(static_cast<size_t>(batch.agent().model->config().layers),
                                  unselected);
-    for (const int layer : sharing_.whole) places[static_cast<size_t>(layer)] = behind;
+    for (const int layer : sharing_.full_layers) places[static_cast<size_t>(layer)] = behind;
     return places;
   }
 
   Sharing sharing_;
+  Start start_;
 };
+
+// ---- what it is
+
+std::vector<Parameter> parameters() {
+  using enum ParameterType;
+  return {ratio_parameter(),
+          {.name = "layer_count",
+           .type = kInteger,
+           .default_value = nullptr,
+           .meaning = "so many layers, in the ratio's place",
+           .range = kCount,
+           .in_place_of = "ratio"},
+          {.name = "layer_counts",
+           .type = kText,
+           .default_value = nullptr,
+           .meaning = "a cell for each layer_count from 1 on",
+           .choices = {"all"},
+           .in_place_of = "ratio",
+           .expands = true},
+          {"alpha", kReal, 1.0, "weight of importance against the prior", {}, kFraction},
+          {"mu", kReal, 0.5, "the prior's centre, a fraction of depth"},
+          {"sigma", kReal, 10.0, "the prior's width in layers", {}, kPositive},
+          {"calibration_samples", kInteger, 1, "importance is averaged over them", {}, {.from = 1}},
+          {.name = "layers",
+           .type = kLayers,
+           .default_value = nullptr,
+           .meaning = "the layers to send, by hand",
+           .range = kLayer,
+           .in_place_of = "ratio"}};
+}
+
+LayerChoice choose(const MethodSpec& spec, std::span<const double> importance, int layers,
+                   const Fidelity& fidelity) {
+  const auto& value = spec.resolved;
+  if (!value.at("layers").is_null()) {
+    return choose_given(value.at("layers").get<std::vector<int>>(), layers);
+  }
+  const Prior prior{.alpha = value.at("alpha"), .mu = value.at("mu"), .sigma = value.at("sigma")};
+  if (!value.at("layer_count").is_null()) {
+    return choose_best(importance, value.at("layer_count"), prior, fidelity);
+  }
+  return choose_by_importance(importance, value.at("ratio"), prior, fidelity);
+}
+
+// Each number of layers.
+std::vector<MethodSpec> expand(const MethodSpec& spec, int64_t layers) {
+  std::vector<MethodSpec> cells;
+  for (int64_t count = 1; count <= layers; ++count) {
+    cells.push_back(with(spec, "layer_counts", {{"layer_count", count}}));
+  }
+  return cells;
+}
+
+Profile profile(const MethodSpec& spec, const Fidelity& fidelity) {
+  Profile profile = kv_profile(spec, fidelity);
+  profile.needs_importance = spec.resolved.at("layers").is_null();
+  if (profile.needs_importance) profile.fidelity.emplace_back("prior");
+  return profile;
+}
+
+Profile shifted_profile(const MethodSpec& spec, const Fidelity& fidelity) {
+  Profile shifted = profile(spec, fidelity);
+  std::ranges::replace(shifted.fidelity, std::string("unselected_prefill"),
+                       std::string("shifted_start"));
+  return shifted;
+}
+
+std::unique_ptr<Method> make_shifted(const MethodSpec& /*spec*/, std::span<const int> chosen,
+                                     int64_t model_layers, const Fidelity& fidelity) {
+  return make_kv_sharing(make_sharing(chosen, model_layers, fidelity), Start::kShifted);
+}
 
 }  // namespace
 
-std::unique_ptr<Method> make_kvcomm(Sharing sharing) {
-  return std::make_unique<KvComm>(std::move(sharing));
+std::unique_ptr<Method> make_kv_sharing(Sharing sharing, Start start) {
+  return std::make_unique<KvComm>(std::move(sharing), start);
+}
+
+MethodType kvcomm_type() {
+  MethodType type = kv_type();
+  type.name = "kvcomm";
+  type.summary = "the layers that the receiver attends to most, near the prior's centre";
+  type.parameters = parameters();
+  type.profile = profile;
+  type.choose = choose;
+  type.expand = expand;
+  return type;
+}
+
+MethodType kvcomm_s_type() {
+  MethodType type = kvcomm_type();
+  type.name = "kvcomm_s";
+  type.summary = "kvcomm with the receiver's positions moved back in the layers that are not sent";
+  type.profile = shifted_profile;
+  type.make = make_shifted;
+  return type;
 }
 
 }  // namespace kvcomm

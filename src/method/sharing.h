@@ -1,5 +1,5 @@
-// Which layers a cell shares: from its method's parameters to a choice. Numbers only, so that a
-// plan can ask before any model is there.
+// KVComm and its kin: methods that share the keys and values of some layers differ in who chooses
+// these and where the receiver's tokens stand, in nothing else.
 #pragma once
 
 #include <cstdint>
@@ -7,35 +7,40 @@
 #include <string>
 #include <vector>
 
-#include "method/spec.h"
-#include "select/layers.h"
+#include "method/type.h"
 
 namespace kvcomm {
 
-bool shares_layers(const MethodSpec& spec);     // KVComm, KVComm-S, Random, Contiguous
-bool needs_importance(const MethodSpec& spec);  // KVComm, KVComm-S; not with layers by hand
-
-// The choice of a method that shares layers. importance: of each layer, for those that need it.
-// Fails (kUsage) where layers lie outside the model, or are more than it has.
-LayerChoice choose_layers(const MethodSpec& spec, std::span<const double> importance, int layers,
-                          const Fidelity& fidelity);
-
-// What KVComm's family sends of the model's layers, and where the receiver's tokens stand.
+// What such a method sends of the model's layers.
 struct Sharing {
-  std::vector<int> whole;       // layers of which the whole context goes, ascending
-  std::vector<int> first_rows;  // layers of which its first token goes (release), ascending
-  bool shift_back = false;      // KVComm-S
+  std::vector<int> full_layers;  // layers of which the whole context goes, ascending
+  std::vector<int> first_rows;   // layers of which its first token goes (release), ascending
 };
 Sharing make_sharing(std::span<const int> chosen, int64_t model_layers, const Fidelity& fidelity);
 
-// How many layers a method that shares some sends whole, known from its parameters alone: a range
-// where importance decides whether layer 0 is among the chosen.
+// How many layers it sends whole, known from its parameters alone: a range where importance decides
+// whether layer 0 is among the chosen.
 struct LayersSent {
   int64_t least, most;
 
   std::string text() const;  // "15", "15 to 16"
 };
-// Fails as choose_layers does.
+// Fails as MethodType::choose does.
 LayersSent layers_sent(const MethodSpec& spec, int64_t layers, const Fidelity& fidelity);
+
+// Where the receiver's tokens stand in layers that were not chosen.
+enum class Start {
+  kBehind,  // behind the context, as in all others
+  kShifted  // moved back (KVComm-S)
+};
+
+// What runs any of them.
+std::unique_ptr<Method> make_kv_sharing(Sharing sharing, Start start);
+
+// ---- the parts of their types
+Parameter ratio_parameter();
+Profile kv_profile(const MethodSpec& spec, const Fidelity& fidelity);  // Start::kBehind
+// Without name, summary, parameters and choose; of Start::kBehind.
+MethodType kv_type();
 
 }  // namespace kvcomm

@@ -2,6 +2,7 @@
 //
 //   sender                                receiver
 //                                         answer(C Q)
+#include "method/alone.h"
 #include "method/method.h"
 
 namespace kvcomm {
@@ -12,12 +13,10 @@ class Skyline : public Method {
  public:
   explicit Skyline(End model) : model_(model) {}
 
-  End answers_at() const override { return model_; }
-
   std::vector<Request> receive(Batch& batch, std::span<Channel* const> /*wires*/) const override {
     std::vector<Request> requests;
     for (const Sample* sample : batch.samples()) {
-      requests.push_back({.prompt = {batch.prompter().skyline(*sample, model_)}});
+      requests.push_back({.prompt = {batch.prompt_builder().skyline(*sample, model_)}});
     }
     return requests;
   }
@@ -26,8 +25,23 @@ class Skyline : public Method {
   End model_;
 };
 
+Profile profile(const MethodSpec& spec, const Fidelity& /*fidelity*/) {
+  return {.answers_at = answering_end(spec), .asked = Reading::kSkyline};
+}
+
+std::unique_ptr<Method> make(const MethodSpec& spec, std::span<const int> /*chosen*/,
+                             int64_t /*model_layers*/, const Fidelity& /*fidelity*/) {
+  return std::make_unique<Skyline>(answering_end(spec));
+}
+
 }  // namespace
 
-std::unique_ptr<Method> make_skyline(End model) { return std::make_unique<Skyline>(model); }
+MethodType skyline_type() {
+  return {.name = "skyline",
+          .summary = "context and question in one prompt",
+          .parameters = {answering_model()},
+          .profile = profile,
+          .make = make};
+}
 
 }  // namespace kvcomm

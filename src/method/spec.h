@@ -1,5 +1,5 @@
-// The table of methods and their parameters: what a configuration may say, and the label that a
-// cell carries in every result. Only what the program can run stands here; other names are refused.
+// A method's parameters: what a configuration may say of them, and the label that a cell carries in
+// every result.
 #pragma once
 
 #include <cstdint>
@@ -7,10 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
-
-#include "select/fidelity.h"
 
 namespace kvcomm {
 
@@ -31,22 +28,19 @@ struct Parameter {
   ParameterType type;
   nlohmann::json default_value;  // null: none
   std::string meaning;
-  std::vector<std::string> choices;  // of a text
-  Range range;                       // of a number, and of each layer
+  std::vector<std::string> choices = {};  // of a text
+  Range range = {};                       // of a number, and of each layer
+  std::string in_place_of = {};           // a parameter that says the same otherwise
+  bool expands = false;                   // the method stands for several cells once it is set
 };
 
-struct MethodKind {
-  std::string name;
-  std::vector<Parameter> parameters;  // in the documentation's order, which is the label's
-  std::string crosses;                // what crosses the wire
-  std::string summary;
-};
-
-// Every method that this program can run, in the documentation's order.
-const std::vector<MethodKind>& method_kinds();
-
-// The method of that name, or nullptr.
-const MethodKind* find_method_kind(std::string_view name);
+inline constexpr int64_t kMost = 1'000'000;  // of layers and tokens: far beyond any model
+inline constexpr Range kFromZero{.from = 0};
+inline constexpr Range kLayer{.from = 0, .to = kMost};
+inline constexpr Range kCount{.from = 1, .to = kMost};
+inline constexpr Range kFraction{.from = 0, .to = 1};
+inline constexpr Range kRatio{.from = 0, .to = 1, .above_from = true};
+inline constexpr Range kPositive{.from = 0, .above_from = true};
 
 // One value brought to its parameter's type: an integer becomes a real where one is wanted, layers
 // are put in ascending order. `wanted` says what is needed where the value does not fit, else it is
@@ -56,10 +50,6 @@ struct ParameterValue {
   std::string wanted;  // "a number above 0 and up to 1"
 };
 ParameterValue parameter_value(const Parameter& parameter, const nlohmann::json& given);
-
-// What is wrong between the parameters that were set (ratio and layers together, from after to, one
-// missing that has no default), as a sentence with its cure; "" if nothing is.
-std::string parameters_complaint(const MethodKind& kind, const nlohmann::ordered_json& set);
 
 // A method with one value for each parameter: a row of cells.
 struct MethodSpec {
@@ -71,25 +61,5 @@ struct MethodSpec {
   // "kvcomm(ratio=0.5, alpha=0.8)", "kvcomm(layers=[0,3,5])", "baseline".
   std::string label() const;
 };
-
-// NLD, CIPHER: both ends answer before the receiver does once more.
-bool debates(const MethodSpec& spec);
-
-// AC, CIPHER: activations or vectors of one model are read by the other.
-bool hands_over_vectors(const MethodSpec& spec);
-
-// `set` holds values from parameter_value() about which parameters_complaint() is silent.
-// default_seed is Random's seed where none is set; phase1_tokens and sender_aware are the
-// fidelity's.
-MethodSpec make_method_spec(const MethodKind& kind, const nlohmann::ordered_json& set,
-                            int64_t default_seed, const Fidelity& fidelity = Fidelity::paper());
-
-// The cells that a method stands for between models of so many layers: itself, or one for each
-// value of `layer_counts = "all"` or each window of `sweep_width`, as if written by hand. Fails
-// (kUsage) where a window is wider than the model.
-std::vector<MethodSpec> expand_layers(const MethodSpec& spec, int64_t layers);
-
-// Whether it stands for such cells.
-bool stands_for_many(const MethodSpec& spec);
 
 }  // namespace kvcomm

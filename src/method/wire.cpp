@@ -7,17 +7,19 @@ namespace kvcomm {
 namespace {
 
 // What a tensor of that kind must be to this model; layer and extent are the message's own affair.
-TensorSpec expected_spec(const Decoder& model, Kind kind, int layer, bool first_row_only = false) {
+TensorSpec expected_spec(const Decoder& model, PayloadKind kind, int layer,
+                         bool first_row_only = false) {
   const ModelConfig& config = model.config();
   TensorSpec spec{.layer = layer, .first_row_only = first_row_only};
-  if (kind == Kind::kKv) spec.row_shape = {config.kv_heads, config.head_dim};
-  if (kind == Kind::kVectors || kind == Kind::kHidden) spec.row_shape = {config.hidden};
+  if (kind == PayloadKind::kKv) spec.row_shape = {config.kv_heads, config.head_dim};
+  if (kind == PayloadKind::kVectors || kind == PayloadKind::kHidden)
+    spec.row_shape = {config.hidden};
   spec.dtype =
-      kind == Kind::kTokens ? at::kInt : c10::typeMetaToScalarType(model.options().dtype());
+      kind == PayloadKind::kTokens ? at::kInt : c10::typeMetaToScalarType(model.options().dtype());
   return spec;
 }
 
-Header start_header(const Batch& batch, Kind kind, std::span<const int64_t> rows,
+Header start_header(const Batch& batch, PayloadKind kind, std::span<const int64_t> rows,
                     std::span<const int64_t> context_tokens) {
   Header header{.task = batch.turn().task,
                 .cell = batch.turn().cell,
@@ -37,14 +39,14 @@ Header rows_header(const Batch& batch, const RowsMessage& message) {
   return header;
 }
 
-Header kv_header(Batch& batch, std::span<const int> whole, std::span<const int> first_rows) {
+Header kv_header(Batch& batch, std::span<const int> full_layers, std::span<const int> first_rows) {
   const Decoder& model = *batch.agent().model;
   const std::vector<int64_t> tokens = batch.context_tokens();
-  Header header = start_header(batch, Kind::kKv, tokens, tokens);
+  Header header = start_header(batch, PayloadKind::kKv, tokens, tokens);
   for (int layer = 0; layer < model.config().layers; ++layer) {
     const bool sink = std::ranges::binary_search(first_rows, layer);
-    if (!sink && !std::ranges::binary_search(whole, layer)) continue;
-    const TensorSpec spec = expected_spec(model, Kind::kKv, layer, sink);
+    if (!sink && !std::ranges::binary_search(full_layers, layer)) continue;
+    const TensorSpec spec = expected_spec(model, PayloadKind::kKv, layer, sink);
     header.tensors.push_back(spec);  // keys
     header.tensors.push_back(spec);  // values
   }
@@ -79,7 +81,7 @@ void check_tensors(const Header& header, const Decoder& model) {
   const int64_t layers = model.config().layers;
   for (const TensorSpec& spec : header.tensors) {
     const TensorSpec wanted = expected_spec(model, header.kind, spec.layer);
-    const bool no_layer = spec.layer == kNoLayer && header.kind != Kind::kKv;
+    const bool no_layer = spec.layer == kNoLayer && header.kind != PayloadKind::kKv;
     const bool layer_fits = no_layer || (spec.layer >= 0 && spec.layer < layers);
     if (layer_fits && spec.row_shape == wanted.row_shape && spec.dtype == wanted.dtype) continue;
     fail(Exit::kIntegrity,
@@ -88,14 +90,14 @@ void check_tensors(const Header& header, const Decoder& model) {
          name(header.kind), spec.layer, fmt::join(spec.row_shape, ", "), c10::toString(spec.dtype),
          layers, fmt::join(wanted.row_shape, ", "), c10::toString(wanted.dtype));
   }
-  if (header.kind != Kind::kKv && header.tensors.size() != 1) {
+  if (header.kind != PayloadKind::kKv && header.tensors.size() != 1) {
     fail(Exit::kIntegrity, "A message of kind {} came with {} tensors; it has one.",
          name(header.kind), header.tensors.size());
   }
 }
 
 int64_t whole_layers(const Header& header) {
-  if (header.kind != Kind::kKv) return 0;
+  if (header.kind != PayloadKind::kKv) return 0;
   return std::ranges::count(header.tensors, false, &TensorSpec::first_row_only) / 2;
 }
 
@@ -116,7 +118,7 @@ void note_arrivals(Batch& batch, const Header& header, const Delivery& delivery)
   const auto of_rows = shares(header.samples, &SampleRows::rows);
   const auto of_tokens = shares(header.samples, &SampleRows::context_tokens);
   for (size_t i = 0; i < batch.size(); ++i) {
-    Arrival& arrival = batch.arrivals[i];
+    ReceivedSample& arrival = batch.arrivals[i];
     const SampleRows& sample = header.samples[i];
     const double share = of_rows[i];
     arrival.context_tokens += sample.context_tokens;
@@ -143,8 +145,8 @@ struct Received {
   std::vector<at::Tensor> tensors;
 };
 
-Received receive_message(Batch& batch, Kind kind, Channel& wire) {
-  const Turn& turn = batch.turn();
+Received receive_message(Batch& batch, PayloadKind kind, Channel& wire) {
+  const ExchangeId& turn = batch.turn();
   Received received;
   received.header = wire.accept({.kind = kind,
                                  .task = turn.task,
@@ -178,14 +180,14 @@ std::vector<std::shared_ptr<const Context>> receive_contexts(Batch& batch,
                                                              std::span<Channel* const> wires) {
   std::vector<std::shared_ptr<const Context>> contexts;
   for (Channel* wire : wires) {
-    const Received received = receive_message(batch, Kind::kKv, *wire);
+    const Received received = receive_message(batch, PayloadKind::kKv, *wire);
     contexts.push_back(std::make_shared<const Context>(
         to_context(received, batch.agent().model->config().layers)));
   }
   return contexts;
 }
 
-std::vector<std::vector<at::Tensor>> receive_rows(Batch& batch, Kind kind,
+std::vector<std::vector<at::Tensor>> receive_rows(Batch& batch, PayloadKind kind,
                                                   std::span<Channel* const> wires) {
   std::vector<std::vector<at::Tensor>> by_wire;
   for (Channel* wire : wires) {

@@ -12,7 +12,7 @@ namespace kvcomm {
 
 // A message of one tensor, each row of it an id (kTokens) or a vector of [hidden].
 struct RowsMessage {
-  Kind kind;
+  PayloadKind kind;
   int layer = kNoLayer;                 // that the vectors belong to
   std::vector<int64_t> rows;            // of each sample
   std::vector<int64_t> context_tokens;  // of the prompt that the sender read for each sample
@@ -20,9 +20,9 @@ struct RowsMessage {
 Header rows_header(const Batch& batch, const RowsMessage& message);
 
 // Keys and values for the whole batch: 2 tensors a layer of shape [rows, kv_heads, head_dim].
-// whole: layers of which all context tokens go, ascending; first_rows: those of which each
+// full_layers: those of which all context tokens go, ascending; first_rows: those of which each
 // context's first token goes, ascending.
-Header kv_header(Batch& batch, std::span<const int> whole, std::span<const int> first_rows);
+Header kv_header(Batch& batch, std::span<const int> full_layers, std::span<const int> first_rows);
 
 // The rows of each sequence's first token: [sequences, ...].
 LayerKv first_rows_of(const LayerKv& kv, std::span<const std::vector<int64_t>> sequences);
@@ -34,7 +34,7 @@ std::vector<std::shared_ptr<const Context>> receive_contexts(Batch& batch,
 
 // What each wire brought of a message with one tensor: [wires][samples], a sample's rows each. A
 // sample without rows is noted as failed, as is one whose bytes are not intact.
-std::vector<std::vector<at::Tensor>> receive_rows(Batch& batch, Kind kind,
+std::vector<std::vector<at::Tensor>> receive_rows(Batch& batch, PayloadKind kind,
                                                   std::span<Channel* const> wires);
 
 }  // namespace kvcomm

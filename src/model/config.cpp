@@ -51,7 +51,7 @@ class Source {
 
   // From 1 to `most`; the default is far beyond any model, and products of two fit.
   int64_t count(const char* key, int64_t most = 1 << 24) const {
-    const int64_t value = get<Whole<int64_t>>(key);
+    const int64_t value = get<Integer<int64_t>>(key);
     if (value < 1 || value > most) {
       fail(Exit::kEnvironment, "'{}': '{}' is {}; a number from 1 to {} is needed.", path_.string(),
            key, value, most);
@@ -264,14 +264,14 @@ void refuse_windows(const Source& source, int64_t layers) {
          source.path(), type);
   }
   constexpr int64_t kUsualFirst = 28;  // transformers' own
-  const int64_t first = source.get_or<Whole<int64_t>>("max_window_layers", {kUsualFirst});
+  const int64_t first = source.get_or<Integer<int64_t>>("max_window_layers", {kUsualFirst});
   if (types.empty() && first < layers) source.require<bool>("use_sliding_window", false, false);
 }
 
 std::vector<int64_t> eos_of(const Source& source) {
   if (!source.has("eos_token_id")) return {};
-  if (!source["eos_token_id"].is_array()) return {source.get<Whole<int64_t>>("eos_token_id")};
-  const auto ids = source.get<std::vector<Whole<int64_t>>>("eos_token_id");
+  if (!source["eos_token_id"].is_array()) return {source.get<Integer<int64_t>>("eos_token_id")};
+  const auto ids = source.get<std::vector<Integer<int64_t>>>("eos_token_id");
   return {ids.begin(), ids.end()};
 }
 

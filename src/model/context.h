@@ -30,7 +30,7 @@ struct Context {
 };
 
 // One sequence of a context, as a request attends to it.
-struct Past {
+struct ContextView {
   std::shared_ptr<const Context> context;
   int sequence = 0;
 

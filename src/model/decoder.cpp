@@ -148,7 +148,7 @@ void Decoder::Layer::attention(Step& step, KvCache& cache, const Observer& obser
     observer.received_share(index, step,
                             ops::received_share(q, kv, now.ranges, received, observer.share_rule));
   }
-  if (observer.after_layer) observer.after_layer(index, kv);
+  if (observer.on_kv) observer.on_kv(index, kv);
   o_proj.into(out.view({tokens, heads * config->head_dim}), a.delta);
 }
 

@@ -15,7 +15,7 @@ LayerKind kind_of_layer(int64_t layer, std::span<const SlotPlan> slots) {
   int64_t row = 0;
   for (const SlotPlan& slot : slots) {
     int64_t received = 0;
-    for (const Past& past : slot.past) received += past.rows(layer);
+    for (const ContextView& past : slot.past) received += past.rows(layer);
     kind.begins.push_back(row);
     kind.received.push_back(received);
     kind.own.push_back(slot.own.empty() ? OwnPlace{} : slot.own[static_cast<size_t>(layer)]);
@@ -48,7 +48,7 @@ void KvCache::copy_received(int64_t layer, std::span<const SlotPlan> slots) {
   std::vector<at::Tensor> from, to;
   for (size_t slot = 0; slot < slots.size(); ++slot) {
     int64_t row = kinds_[kind_of(layer)].begins[slot];
-    for (const Past& past : slots[slot].past) {
+    for (const ContextView& past : slots[slot].past) {
       const LayerKv received = past.layer(layer);
       if (!received.present()) continue;
       const int64_t rows = received.k.size(0);

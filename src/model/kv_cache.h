@@ -25,9 +25,9 @@ struct OwnPlace {
 
 // What a slot is for.
 struct SlotPlan {
-  int64_t capacity = 0;                // the most own tokens that it will ever hold
-  std::span<const Past> past = {};     // what was received, in order
-  std::span<const OwnPlace> own = {};  // one a layer; empty: position 0, no lookahead
+  int64_t capacity = 0;                    // the most own tokens that it will ever hold
+  std::span<const ContextView> past = {};  // what was received, in order
+  std::span<const OwnPlace> own = {};      // one a layer; empty: position 0, no lookahead
 };
 
 // What layers of one kind have in common, for each slot.

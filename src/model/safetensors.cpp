@@ -71,12 +71,12 @@ at::ScalarType dtype_of(const std::string& name, const fs::path& path, const std
 }
 
 StoredTensor read_entry(const Json& entry, const fs::path& path, const std::string& name) {
-  const auto offsets = entry.at("data_offsets").get<std::vector<Whole<uint64_t>>>();
+  const auto offsets = entry.at("data_offsets").get<std::vector<Integer<uint64_t>>>();
   if (offsets.size() != 2) {
     fail(Exit::kEnvironment, "'{}': tensor '{}' has {} data offsets, not 2.", path.string(), name,
          offsets.size());
   }
-  const auto shape = entry.at("shape").get<std::vector<Whole<int64_t>>>();
+  const auto shape = entry.at("shape").get<std::vector<Integer<int64_t>>>();
   StoredTensor tensor{.dtype = dtype_of(entry.at("dtype"), path, name),
                       .shape = {shape.begin(), shape.end()},
                       .begin = offsets[0],

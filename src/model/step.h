@@ -66,7 +66,7 @@ void advance(Step& step, const KvCache& cache, const Rotary& rotary);
 // Called while a pass runs, layer by layer.
 struct Observer {
   // The layer's keys and values of all slots, the pass's tokens included.
-  std::function<void(int64_t layer, const LayerKv&)> after_layer;
+  std::function<void(int64_t layer, const LayerKv&)> on_kv;
   // [tokens, heads] float32: the share of each token's attention that went to what its sequence
   // received; zeros where that is nothing. At prefill.
   std::function<void(int64_t layer, const Step&, const at::Tensor&)> received_share;

@@ -8,12 +8,16 @@
 #include <chrono>
 #include <cstring>
 #include <ctime>
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/hash.h"
+#include "base/parallel.h"
 #include "store/process.h"
+#include "store/row_reader.h"
 
 namespace kvcomm {
 
@@ -32,17 +36,6 @@ fs::path journal_folder(const fs::path& output) { return output / "journal"; }
        "Cannot {} the journal '{}': {}. The rows before this one are safe; make room or mend the "
        "disk, then start the same command again: it goes on from there.",
        verb, path.string(), std::strerror(reason));
-}
-
-void sync_folder(const fs::path& folder) {
-  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const bool synced = fd >= 0 && (::fsync(fd) == 0 || errno == EINVAL);  // EINVAL: cannot be synced
-  const int reason = errno;
-  if (fd >= 0) ::close(fd);
-  if (!synced) {
-    fail(Exit::kEnvironment, "Cannot sync the folder '{}': {}.", folder.string(),
-         std::strerror(reason));
-  }
 }
 
 }  // namespace
@@ -105,20 +98,11 @@ template void Journal::append(const FailureRecord&);
 template void Journal::append(const QuestionRecord&);
 
 void Journal::write_line(std::string_view line) {
-  const off_t whole = length_ + static_cast<off_t>(line.size());
-  while (!line.empty()) {
-    const ssize_t written = ::write(fd_, line.data(), line.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) {
-      const int reason = written < 0 ? errno : ENOSPC;
-      if (::ftruncate(fd_, length_) != 0) {
-        fail_to_write(path_, "cut a half-written line off", errno);
-      }
-      fail_to_write(path_, "write to", reason);
-    }
-    line.remove_prefix(static_cast<size_t>(written));
+  if (const int reason = write_fully(fd_, line); reason != 0) {
+    if (::ftruncate(fd_, length_) != 0) fail_to_write(path_, "cut a half-written line off", errno);
+    fail_to_write(path_, "write to", reason);
   }
-  length_ = whole;
+  length_ += static_cast<off_t>(line.size());
 }
 
 void Journal::sync() {
@@ -130,20 +114,53 @@ void Journal::sync() {
 // ---- reading
 namespace {
 
-// Puts one line's record where it belongs; returns what is wrong with the line, "" for nothing.
-std::string take_line(std::string_view line, RunJournal& run) {
+// What is wrong with a line's last part, "" for nothing.
+std::string checksum_fault(std::string_view line) {
   if (line.size() < kTailSize || !line.ends_with("\"}")) return "its last part is missing";
   const std::string_view text = line.substr(0, line.size() - kTailSize);
   const std::string_view tail = line.substr(text.size());
   if (!tail.starts_with(kHashField)) return "it has no checksum, so no run wrote it";
-  if (tail.substr(kHashField.size(), kHashDigits) != hash64_hex(text)) {
-    return "its checksum does not fit its text, so it has been altered or damaged";
+  if (tail.substr(kHashField.size(), kHashDigits) == hash64_hex(text)) return "";
+  return "its checksum does not fit its text, so it has been altered or damaged";
+}
+
+// A stretch of whole lines of a journal, and what they say.
+struct Stretch {
+  std::string_view text;
+  size_t behind;  // bytes of the journal that follow
+  size_t lines = 0;
+  RunJournal run;
+  bool has_run = false;
+  std::vector<JournalFault> faults;  // their lines counted from the stretch's first
+};
+
+// Puts one line's record where it belongs; returns what is wrong with the line, "" for nothing.
+// behind: bytes that follow it.
+std::string take_line(std::string_view line, size_t behind, RowReader& rows, Stretch& stretch) {
+  RunJournal& run = stretch.run;
+  constexpr std::string_view kSample = R"({"t":"sample",)";
+  if (std::string fault = checksum_fault(line); !fault.empty()) return fault;
+  const auto not_understood = [](std::string_view why) {
+    return fmt::format("it cannot be understood ({})", why);
+  };
+  if (line.starts_with(kSample)) {
+    std::string padded;
+    if (behind < RowReader::kPadding) {
+      padded.reserve(line.size() + RowReader::kPadding);
+      padded = line;
+      line = padded;
+    }
+    const std::string fault = rows.read(line, run.samples.emplace_back());
+    if (fault.empty()) return "";
+    run.samples.pop_back();
+    return not_understood(fault);
   }
   try {
     const nlohmann::json json = nlohmann::json::parse(line);
     const std::string type = json.at("t").get<std::string>();
     if (type == RunRecord::kType) {
       json.get_to(run.run);
+      stretch.has_run = true;
     } else if (type == CellRecord::kType) {
       run.cells.push_back(json.get<CellRecord>());
     } else if (type == SampleRow::kType) {
@@ -160,9 +177,50 @@ std::string take_line(std::string_view line, RunJournal& run) {
       return fmt::format("its type '{}' is not known to this version", type);
     }
   } catch (const nlohmann::json::exception& error) {
-    return fmt::format("it cannot be understood ({})", error.what());
+    return not_understood(error.what());
   }
   return "";
+}
+
+std::vector<Stretch> stretches_of(std::string_view content) {
+  constexpr size_t kBytes = 8 << 20;
+  std::vector<Stretch> stretches;
+  while (!content.empty()) {
+    const size_t end = content.find('\n', std::min(content.size() - 1, kBytes));
+    const std::string_view text = content.substr(0, end == content.npos ? end : end + 1);
+    content.remove_prefix(text.size());
+    stretches.push_back({.text = text, .behind = content.size()});
+  }
+  return stretches;
+}
+
+void read_lines(Stretch& stretch) {
+  RowReader rows;
+  std::string_view rest = stretch.text;
+  while (!rest.empty()) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(rest.size(), line.size() + 1));
+    ++stretch.lines;
+    const std::string why = take_line(line, rest.size() + stretch.behind, rows, stretch);
+    if (!why.empty()) stretch.faults.push_back({.file = {}, .line = stretch.lines, .why = why});
+  }
+}
+
+template <typename Record>
+void append(std::vector<Record>& all, std::vector<Record>& more) {
+  std::ranges::move(more, std::back_inserter(all));
+  more = {};
+}
+
+void append(RunJournal& all, Stretch& stretch) {
+  RunJournal& more = stretch.run;
+  if (stretch.has_run) all.run = std::move(more.run);
+  append(all.cells, more.cells);
+  append(all.samples, more.samples);
+  append(all.calibrations, more.calibrations);
+  append(all.ranks, more.ranks);
+  append(all.failures, more.failures);
+  append(all.questions, more.questions);
 }
 
 // One fault for all lines of a file that are skipped for one reason: a later version of the program
@@ -198,17 +256,22 @@ std::vector<fs::path> journal_files(const fs::path& output) {
 Journals read_journals(const fs::path& output) {
   Journals journals;
   for (const fs::path& file : journal_files(output)) {
-    RunJournal run;
-    run.run.run_id = file.stem().string();
     const std::string content = read_file(file);
-    std::string_view rest = content;
-    for (size_t number = 1; !rest.empty(); ++number) {
-      const std::string_view line = rest.substr(0, rest.find('\n'));
-      rest.remove_prefix(std::min(rest.size(), line.size() + 1));
-      if (const std::string why = take_line(line, run); !why.empty()) {
-        add_fault(journals.faults, {file, number, why});
+    std::vector<Stretch> stretches = stretches_of(content);
+    in_parallel(0, stretches.size(), std::thread::hardware_concurrency(),
+                [&](size_t i) { read_lines(stretches[i]); });
+    RunJournal run;
+    size_t rows = 0, lines = 0;
+    for (const Stretch& stretch : stretches) rows += stretch.run.samples.size();
+    run.samples.reserve(rows);
+    for (Stretch& stretch : stretches) {
+      append(run, stretch);
+      for (const JournalFault& fault : stretch.faults) {
+        add_fault(journals.faults, {.file = file, .line = lines + fault.line, .why = fault.why});
       }
+      lines += stretch.lines;
     }
+    if (run.run.run_id.empty()) run.run.run_id = file.stem().string();
     journals.runs.push_back(std::move(run));
   }
   return journals;

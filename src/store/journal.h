@@ -37,7 +37,7 @@ class Journal {
   template <typename Record>
   void append(const Record& record);
 
-  // Puts all that was appended on the disk; called once a batch.
+  // Puts all that was appended on the disk.
   void sync();
 
   const std::filesystem::path& path() const { return path_; }

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "store/process.h"
 
@@ -83,10 +84,7 @@ fs::path own_name(const fs::path& lock, const char* what) {
 
 // Synced, so that the hosts of a network file system see who owns it.
 void write_content(int fd, const fs::path& path) {
-  const std::string content = own_content();
-  const ssize_t written = ::write(fd, content.data(), content.size());
-  if (written < 0) fail_to_lock(path, errno);
-  if (written < static_cast<ssize_t>(content.size())) fail_to_lock(path, ENOSPC);
+  if (const int reason = write_fully(fd, own_content()); reason != 0) fail_to_lock(path, reason);
   if (::fsync(fd) != 0) fail_to_lock(path, errno);
 }
 

@@ -9,10 +9,10 @@
 #include <unordered_map>
 
 #include "base/files.h"
+#include "store/completed.h"
 #include "store/h5.h"
 #include "store/results_file.h"
 #include "store/schema.h"
-#include "store/stored.h"
 #include "store/variants.h"
 
 namespace kvcomm {
@@ -37,10 +37,18 @@ struct ByKey {
 ByKey index(const Journals& journals) {
   ByKey by;
   for (const RunJournal& run : journals.runs) {
+    RowsOfKey* rows = nullptr;  // of the row before: a batch's rows have one key
+    size_t* count = nullptr;
+    const std::string* key = nullptr;
     for (const SampleRow& row : run.samples) {
-      const SampleRow*& chosen = by.rows[row.key][row.sample];
+      if (key == nullptr || row.key != *key) {
+        key = &row.key;
+        rows = &by.rows[row.key];
+        count = &by.row_counts[row.key];
+      }
+      const SampleRow*& chosen = (*rows)[row.sample];
       if (chosen == nullptr || replaces(row, *chosen)) chosen = &row;
-      ++by.row_counts[row.key];
+      ++*count;
     }
     for (const CalibrationRecord& record : run.calibrations) {
       by.calibrations.emplace(record.key, &record);

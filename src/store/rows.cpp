@@ -55,15 +55,21 @@ KVC_RECORD(RunRecord, run_id, date, argv, config, version, commit, dependencies,
 KVC_RECORD(LayerRow, layer, importance, prior, score, rank, selected)
 KVC_RECORD(CellRecord, key, key_json, pair, dataset, method, metric, normalisation, fidelity, dtype,
            calibration_key, n_planned, layers)
-KVC_RECORD(SampleRow, key, sample, attempt, sample_id, answer, score, further_scores, failed,
-           context_tokens, prompt_tokens, output_tokens, layers_sent, payload_bytes, header_bytes,
-           kv_bytes, token_bytes, vector_bytes, hidden_bytes, layer_bytes, sender_prefill_s,
-           sender_decode_s, wire_exposed_s, wire_hidden_s, receiver_prefill_s, decode_s)
-KVC_RECORD(CalibrationRecord, key, key_json, pair, dataset, importance, bytes, seconds)
-KVC_RECORD(RankRecord, run_id, rank, host, pid, role, lane, device, transport, load_s,
-           calibration_s, sender_prefill_s, wire_s, wait_s, receiver_prefill_s, decode_s, idle_s,
-           peak_host_bytes, peak_device_bytes)
-KVC_RECORD(FailureRecord, key, sample, attempt, step, what)
-KVC_RECORD(QuestionRecord, dataset, fingerprint, sample, sample_id, question, answers, contexts)
+#define KVC_WRITE_COLUMN(type, name, units, in_samples, in_cells) KVC_WRITE_FIELD(name)
+#define KVC_READ_COLUMN(type, name, units, in_samples, in_cells) KVC_READ_FIELD(name)
+void to_json(nlohmann::json& json, const SampleRow& record) {
+  KVC_SAMPLE_FIELDS(KVC_WRITE_FIELD)
+  KVC_SAMPLE_COLUMNS(KVC_WRITE_COLUMN)
+}
+void from_json(const nlohmann::json& json, SampleRow& record){
+    KVC_SAMPLE_FIELDS(KVC_READ_FIELD)
+        KVC_SAMPLE_COLUMNS(KVC_READ_COLUMN)} KVC_RECORD(CalibrationRecord, key, key_json, pair,
+                                                        dataset, importance, bytes, seconds)
+    KVC_RECORD(RankRecord, run_id, rank, host, pid, role, lane, device, transport, load_s,
+               calibration_s, sender_prefill_s, wire_s, wait_s, receiver_prefill_s, decode_s,
+               idle_s, peak_host_bytes, peak_device_bytes)
+        KVC_RECORD(FailureRecord, key, sample, attempt, step, what)
+            KVC_RECORD(QuestionRecord, dataset, fingerprint, sample, sample_id, question, answers,
+                       contexts)
 
 }  // namespace kvcomm

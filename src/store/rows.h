@@ -15,6 +15,8 @@
 #include <string_view>
 #include <vector>
 
+#include "store/columns.h"
+
 namespace kvcomm {
 
 inline constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
@@ -74,22 +76,23 @@ struct SampleRow {
   double score = 0;       // counts as 0 where failed
   std::map<std::string, double> further_scores;  // by metrics beside the cell's; 0 where failed
   bool failed = false;
-  uint64_t context_tokens = 0;  // the sender's whole templated prompt, as sent
-  uint64_t prompt_tokens = 0;   // the receiver's, likewise
-  uint64_t output_tokens = 0;
-  uint64_t layers_sent = 0;    // layers whose whole context was sent
-  uint64_t payload_bytes = 0;  // = kv + token + vector + hidden
-  uint64_t header_bytes = 0;
-  uint64_t kv_bytes = 0, token_bytes = 0, vector_bytes = 0, hidden_bytes = 0;
-  std::vector<uint64_t>
-      layer_bytes;  // kv_bytes by layer of the model, all layers; empty without KV
-  double sender_prefill_s = 0;
-  double sender_decode_s = 0;  // where it answers first (NLD, CIPHER)
-  double wire_exposed_s = 0;   // from the end of the sender's work to its last send's completion
-  double wire_hidden_s = 0;    // send time before that
-  double receiver_prefill_s = 0;
-  double decode_s = 0;
+  std::vector<uint64_t> layer_bytes;  // kv_bytes by layer of the model; empty without KV
+#define KVC_MEMBER(type, name, units, in_samples, in_cells) type name = 0;
+  KVC_SAMPLE_COLUMNS(KVC_MEMBER)
+#undef KVC_MEMBER
 };
+
+// Its other members, for who reads and writes them all.
+#define KVC_SAMPLE_FIELDS(FIELD) \
+  FIELD(key)                     \
+  FIELD(sample)                  \
+  FIELD(attempt)                 \
+  FIELD(sample_id)               \
+  FIELD(answer)                  \
+  FIELD(score)                   \
+  FIELD(further_scores)          \
+  FIELD(failed)                  \
+  FIELD(layer_bytes)
 
 // The importances of a (pair, dataset), measured once. The first of a key is kept.
 struct CalibrationRecord {

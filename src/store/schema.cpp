@@ -63,47 +63,33 @@ Table samples_table(const Results& results) {
     }
   }
   using S = SampleRow;
-  return table_of_cells("samples", rows)
-      .add("sample", "1", "place in the data set's evaluated order, from 0", of(&S::sample))
-      .add("sample_id", "", "the record's own id, or its file:line", of(&S::sample_id))
-      .add("answer", "", "the receiver's text, whole and untrimmed", of(&S::answer))
-      .variable_length()
-      .add("score", "1", "score by the cell's metric, higher is better; 0 where failed",
-           [](const auto& row) { return row.record->failed ? 0.0 : row.record->score; })
-      .add("failed", "1", "1: no attempt gave an answer that can be scored", of(&S::failed))
-      .add("attempt", "1", "the attempt that this row is, from 1", of(&S::attempt))
-      .add("context_tokens", "tokens", "the sender's templated prompt", of(&S::context_tokens))
-      .add("prompt_tokens", "tokens", "the receiver's templated prompt", of(&S::prompt_tokens))
-      .add("output_tokens", "tokens", "tokens generated for the answer", of(&S::output_tokens))
-      .add("layers_sent", "1", "layers whose whole context was sent", of(&S::layers_sent))
-      .add("payload_bytes", "B", "all bytes sent, without headers", of(&S::payload_bytes))
-      .add("header_bytes", "B", "bytes of headers and trailers", of(&S::header_bytes))
-      .add("kv_bytes", "B", "payload that is keys and values", of(&S::kv_bytes))
-      .add("token_bytes", "B", "payload that is tokens", of(&S::token_bytes))
-      .add("vector_bytes", "B", "payload that is input vectors", of(&S::vector_bytes))
-      .add("hidden_bytes", "B", "payload that is hidden states", of(&S::hidden_bytes))
-      .add("sender_prefill_s", "s",
-           "the sender reads its context, as this method alone needs it: methods that shared one "
-           "reading count it each (what ran: /ranks)",
-           of(&S::sender_prefill_s))
-      .add("sender_decode_s", "s", "the sender generates what it sends", of(&S::sender_decode_s))
-      .add("wire_exposed_s", "s", "from the end of that work to the last send's completion",
-           of(&S::wire_exposed_s))
-      .add("wire_hidden_s", "s", "send time before that", of(&S::wire_hidden_s))
-      .add("receiver_prefill_s", "s", "the answering end reads its prompts",
-           of(&S::receiver_prefill_s))
-      .add("decode_s", "s", "the answering end generates", of(&S::decode_s))
-      .table();
+  auto table =
+      table_of_cells("samples", rows)
+          .add("sample", "1", "place in the data set's evaluated order, from 0", of(&S::sample))
+          .add("sample_id", "", "the record's own id, or its file:line", of(&S::sample_id))
+          .add("answer", "", "the receiver's text, whole and untrimmed", of(&S::answer))
+          .variable_length()
+          .add("score", "1", "score by the cell's metric, higher is better; 0 where failed",
+               [](const auto& row) { return row.record->failed ? 0.0 : row.record->score; })
+          .add("failed", "1", "1: no attempt gave an answer that can be scored", of(&S::failed))
+          .add("attempt", "1", "the attempt that this row is, from 1", of(&S::attempt));
+#define KVC_ADD(type, name, units, in_samples, in_cells) \
+  table.add(#name, units, in_samples, of(&S::name));
+  KVC_SAMPLE_COLUMNS(KVC_ADD)
+#undef KVC_ADD
+  return table.table();
 }
 
-// The sum of a column over a cell's samples.
+// The sum of a column over a cell's samples, where that has a meaning.
 template <typename Value>
-auto sum_of(Value SampleRow::*member) {
-  return [member](const CellResult& cell) {
+void add_sum(TableOf<CellResult>& table, const char* name, const char* units, const char* meaning,
+             Value SampleRow::*member) {
+  if (meaning == nullptr) return;
+  table.add(name, units, meaning, [member](const CellResult& cell) {
     Value sum = 0;
     for (const SampleRow* row : cell.rows) sum += row->*member;
     return sum;
-  };
+  });
 }
 
 // Scores by the metrics beside the cells' own, of the rows that a run with these metrics answered.
@@ -157,8 +143,8 @@ Table cells_table(const Results& results) {
   const auto text = [](std::string CellRecord::*member) {
     return [member](const C& cell) { return cell.cell.*member; };
   };
-  return TableOf<C>("cells", results.cells)
-      .add("pair", "", "name of the pair of models", text(&CellRecord::pair))
+  TableOf<C> table("cells", results.cells);
+  table.add("pair", "", "name of the pair of models", text(&CellRecord::pair))
       .add("dataset", "", "name of the data set", text(&CellRecord::dataset))
       .add("method", "", "method with the parameters that were set", text(&CellRecord::method))
       .add("variant", "", kVariant, &C::variant)
@@ -186,33 +172,20 @@ Table cells_table(const Results& results) {
            [](const C& cell) { return cell.mean.score; })
       .add("standard_error", "1", "sample standard deviation / sqrt(n); NaN: n < 2",
            [](const C& cell) { return cell.mean.standard_error; })
-      .add("payload_bytes", "B", "all bytes sent, without headers", sum_of(&S::payload_bytes))
-      .add("kv_bytes", "B", "payload that is keys and values", sum_of(&S::kv_bytes))
-      .add("token_bytes", "B", "payload that is tokens", sum_of(&S::token_bytes))
-      .add("vector_bytes", "B", "payload that is input vectors", sum_of(&S::vector_bytes))
-      .add("hidden_bytes", "B", "payload that is hidden states", sum_of(&S::hidden_bytes))
-      .add("header_bytes", "B", "bytes of headers and trailers", sum_of(&S::header_bytes))
       .add("calibration_bytes", "B", "sent once for all cells that share the calibration",
            [](const C& cell) { return cell.calibration ? cell.calibration->bytes : uint64_t{0}; })
       .add("calibration_s", "s", "spent once for all cells that share the calibration",
-           [](const C& cell) { return cell.calibration ? cell.calibration->seconds : 0.0; })
-      .add("context_tokens", "tokens", "sum over samples", sum_of(&S::context_tokens))
-      .add("prompt_tokens", "tokens", "sum over samples", sum_of(&S::prompt_tokens))
-      .add("output_tokens", "tokens", "sum over samples", sum_of(&S::output_tokens))
-      .add("sender_prefill_s", "s",
-           "sum over samples of what this method alone needs; cells that shared a reading count it "
-           "each (what ran: /ranks)",
-           sum_of(&S::sender_prefill_s))
-      .add("sender_decode_s", "s", "sum over samples", sum_of(&S::sender_decode_s))
-      .add("wire_exposed_s", "s", "sum over samples", sum_of(&S::wire_exposed_s))
-      .add("wire_hidden_s", "s", "sum over samples", sum_of(&S::wire_hidden_s))
-      .add("receiver_prefill_s", "s", "sum over samples", sum_of(&S::receiver_prefill_s))
-      .add("decode_s", "s", "sum over samples", sum_of(&S::decode_s))
+           [](const C& cell) { return cell.calibration ? cell.calibration->seconds : 0.0; });
+#define KVC_ADD_SUM(type, name, units, in_samples, in_cells) \
+  add_sum(table, #name, units, in_cells, &S::name);
+  KVC_SAMPLE_COLUMNS(KVC_ADD_SUM)
+#undef KVC_ADD_SUM
+  table
       .add("key", "", "hash of key_json; rows of equal keys are the same work",
            text(&CellRecord::key))
       .add("key_json", "", "all values that decide an answer", text(&CellRecord::key_json))
-      .add("calibration_key", "", "of the importances", text(&CellRecord::calibration_key))
-      .table();
+      .add("calibration_key", "", "of the importances", text(&CellRecord::calibration_key));
+  return table.table();
 }
 
 // Of the samples with a row in a cell, each once a data set and fingerprint: a data set that

@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "comm/communicator.h"
-#include "sweep/layout.h"
+#include "lane/topology.h"
 
 namespace kvcomm {
 

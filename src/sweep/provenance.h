@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "plan/plan.h"
 #include "store/journal.h"
-#include "sweep/plan.h"
 
 namespace kvcomm {
 

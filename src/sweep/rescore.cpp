@@ -10,11 +10,11 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/hash.h"
+#include "plan/keys.h"
+#include "plan/plan.h"
 #include "store/h5.h"
 #include "store/results.h"
 #include "store/results_file.h"
-#include "sweep/keys.h"
-#include "sweep/plan.h"
 #include "sweep/provenance.h"
 
 namespace kvcomm {

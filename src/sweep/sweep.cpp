@@ -10,17 +10,17 @@
 #include "base/files.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "lane/announce.h"
+#include "lane/lane.h"
+#include "lane/topology.h"
 #include "model/device_watch.h"
+#include "plan/memory.h"
+#include "schedule/coordinator.h"
 #include "score/score.h"
 #include "store/locks.h"
 #include "store/process.h"
 #include "store/results_file.h"
 #include "sweep/agree.h"
-#include "sweep/announce.h"
-#include "sweep/coordinator.h"
-#include "sweep/lane.h"
-#include "sweep/layout.h"
-#include "sweep/memory.h"
 #include "sweep/provenance.h"
 
 namespace kvcomm {
@@ -72,22 +72,22 @@ void check_same_config(Communicator& world, const Config& config) {
 }
 
 // Rank 0's side of a sweep: what the coordinator needs.
-struct Office {
+struct RankZero {
   Plan plan;
   std::vector<PairLock> locks;
   std::vector<bool> ours;
-  Stored stored;
+  CompletedIndex stored;
   std::optional<Journal> journal;  // none: nothing is left to do
 };
 
 // Pairs that live runs hold are left out, by name.
-void claim_pairs(Office& office) {
-  PairLocks locks(office.plan.config.run.output);
-  for (const PairConfig& pair : office.plan.config.pairs) {
+void claim_pairs(RankZero& rank_zero) {
+  PairLocks locks(rank_zero.plan.config.run.output);
+  for (const PairConfig& pair : rank_zero.plan.config.pairs) {
     std::optional<PairLock> lock = locks.try_claim(pair.name);
-    office.ours.push_back(lock.has_value());
+    rank_zero.ours.push_back(lock.has_value());
     if (lock) {
-      office.locks.push_back(std::move(*lock));
+      rank_zero.locks.push_back(std::move(*lock));
     } else {
       spdlog::warn("Pair '{}' is held by another run ({}): it is left out here.", pair.name,
                    locks.owner(pair.name));
@@ -95,7 +95,7 @@ void claim_pairs(Office& office) {
   }
 }
 
-bool all_done(const Plan& plan, const Stored& stored) {
+bool all_done(const Plan& plan, const CompletedIndex& stored) {
   for (const Cell& cell : plan.cells) {
     for (uint32_t sample = 0; sample < cell.samples; ++sample) {
       if (!stored.is_done(cell.key, sample)) return false;
@@ -106,7 +106,7 @@ bool all_done(const Plan& plan, const Stored& stored) {
 
 // Whether the newest run that had cells wanted the very cells of this one. Then, if all is done, a
 // journal of this run would say nothing new.
-bool wanted_before(const Office& office, const Journals& journals) {
+bool wanted_before(const RankZero& rank_zero, const Journals& journals) {
   const auto newest = std::ranges::find_if(journals.runs.rbegin(), journals.runs.rend(),
                                            [](const auto& run) { return !run.cells.empty(); });
   if (newest == journals.runs.rend()) return false;
@@ -116,27 +116,27 @@ bool wanted_before(const Office& office, const Journals& journals) {
     Wanted wanted{cell.pair, cell.dataset, cell.method, cell.key, cell.n_planned};
     if (std::ranges::count(before, wanted) == 0) before.push_back(std::move(wanted));
   }
-  for (const Cell& cell : office.plan.cells) {
-    now.emplace_back(office.plan.config.pairs[cell.pair].name,
-                     office.plan.datasets[cell.dataset].info.name, cell.spec.label(), cell.key,
+  for (const Cell& cell : rank_zero.plan.cells) {
+    now.emplace_back(rank_zero.plan.config.pairs[cell.pair].name,
+                     rank_zero.plan.datasets[cell.dataset].info.name, cell.spec.label(), cell.key,
                      static_cast<uint64_t>(cell.samples));
   }
   return before == now;
 }
 
-void open_office(Office& office, const Config& config, const Layout& layout,
-                 const std::string& device, const std::vector<std::string>& argv, Stop& stop) {
-  office.plan = make_plan(config, device);
+void prepare(RankZero& rank_zero, const Config& config, const Layout& layout,
+             const std::string& device, const std::vector<std::string>& argv, Stop& stop) {
+  rank_zero.plan = make_plan(config, device);
   stop.begin_work(config.run.grace_s);  // the files that follow must not be left half made
   require_writable_folder(config.run.output);
   require_replaceable(config.run.output / "results.h5");
-  claim_pairs(office);
+  claim_pairs(rank_zero);
   const Journals journals = read_journals(config.run.output);
-  require_same_data(office.plan, journals);
+  require_same_data(rank_zero.plan, journals);
   for (const JournalFault& fault : journals.faults) spdlog::warn("{}", describe(fault));
-  office.stored = Stored(journals);
-  const bool done = all_done(office.plan, office.stored);
-  const bool nothing_ours = std::ranges::none_of(office.ours, [](bool mine) { return mine; });
+  rank_zero.stored = CompletedIndex(journals);
+  const bool done = all_done(rank_zero.plan, rank_zero.stored);
+  const bool nothing_ours = std::ranges::none_of(rank_zero.ours, [](bool mine) { return mine; });
   if (nothing_ours && !done) {
     fail(Exit::kUsage,
          "Every pair of this sweep is held by another live run on '{}': wait for it, or choose "
@@ -144,22 +144,24 @@ void open_office(Office& office, const Config& config, const Layout& layout,
          "folder with --output.",
          config.run.output.string());
   }
-  const bool all_asked = missing_questions(office.plan, office.stored, office.ours).empty();
-  if (done && all_asked && wanted_before(office, journals)) {
+  const bool all_asked =
+      missing_questions(rank_zero.plan, rank_zero.stored, rank_zero.ours).empty();
+  if (done && all_asked && wanted_before(rank_zero, journals)) {
     spdlog::info("Every answer of this sweep is stored in '{}' already: nothing is left to do.",
                  config.run.output.string());
     return;
   }
-  fit_batches(office.plan, layout.memory_bytes, layout.lanes.front().is_one_rank());
-  office.journal.emplace(config.run.output, describe_run(office.plan, new_run_id(), argv));
+  fit_batches(rank_zero.plan, layout.memory_bytes, layout.lanes.front().is_one_rank());
+  rank_zero.journal.emplace(config.run.output, describe_run(rank_zero.plan, new_run_id(), argv));
 }
 
 // Returns once the results are written; where it was stopped, not at all.
-Exit coordinate(Office& office, Communicator& tasks, const Layout& layout, Stop& stop,
+Exit coordinate(RankZero& rank_zero, Communicator& tasks, const Layout& layout, Stop& stop,
                 const std::function<void(const Results&)>& finished) {
-  const std::filesystem::path& output = office.plan.config.run.output;
-  Coordinator coordinator(office.plan, office.stored, *office.journal, office.locks, tasks, stop);
-  Exit code = coordinator.run(layout.lanes, office.ours);
+  const std::filesystem::path& output = rank_zero.plan.config.run.output;
+  Coordinator coordinator(rank_zero.plan, rank_zero.stored, *rank_zero.journal, rank_zero.locks,
+                          tasks, [&stop] { return stop.asked(); });
+  Exit code = coordinator.run(layout.lanes, rank_zero.ours);
   if (code == Exit::kStopped) {
     merge(output);  // Open MPI's mpirun gives its ranks no more than a second after Ctrl-C
     code = coordinator.finish_in_hand();
@@ -168,10 +170,45 @@ Exit coordinate(Office& office, Communicator& tasks, const Layout& layout, Stop&
   finished(merge_and_log(output));
   if (code == Exit::kStopped) {
     spdlog::warn("Stopped. What is done is stored; the same command goes on from there.");
-    office.locks.clear();
+    rank_zero.locks.clear();
     stop.leave();
   }
   return code;
+}
+
+// The coordinator in a thread of its own. What it throws ends the job: the lanes may be waiting for
+// tasks.
+std::thread start(std::function<void()> coordinate) {
+  return std::thread([coordinate = std::move(coordinate)] {
+    try {
+      coordinate();
+    } catch (const Error& error) {
+      spdlog::critical("{}", error.what());
+      abort_job(static_cast<int>(error.exit()));
+    } catch (const std::exception& error) {
+      spdlog::critical("The coordinator failed: {}", error.what());
+      abort_job(static_cast<int>(Exit::kInternal));
+    }
+  });
+}
+
+// What it throws ends the job: its peer and the coordinator would wait for it.
+void work_in_lane(const Config& config, const Seat& seat, Communicator& tasks,
+                  Communicator& lane_ranks) {
+  // It outlives the handlers: closing channels would wait for a peer in vain.
+  std::optional<Lane> lane;
+  MpiTaskLink link(tasks, config.run.timeout_s);
+  try {
+    lane.emplace(config, seat, link, &lane_ranks);
+    lane->run();
+  } catch (const Error& error) {
+    spdlog::critical("{}", error.what());
+    abort_job(static_cast<int>(error.exit()));
+  } catch (const std::exception& error) {
+    spdlog::critical("Lane {} failed: {}", seat.lane, error.what());
+    const Exit code = device_works(seat.device) ? Exit::kInternal : Exit::kEnvironment;
+    abort_job(static_cast<int>(code));
+  }
 }
 
 }  // namespace
@@ -212,63 +249,41 @@ Exit run_sweep(Communicator& world, Stop& stop, const std::function<Config()>& c
   if (const auto code = agree(world, failure)) return *code;
 
   Layout layout;
-  LanePlace place;
+  Seat seat;
   int threads = 1;
   failure = attempt([&] {
     check_same_config(world, config);
     layout = lay_out(world, config.run, device);
-    place = place_of(layout, world.rank(), config, device);
+    seat = seat_of(layout, world.rank(), config, device);
     threads = set_threads(config.run, layout, world.rank());
   });
   if (const auto code = agree(world, failure)) return *code;
 
-  Office office;
+  RankZero rank_zero;
   failure = attempt([&] {
     if (world.rank() != 0) return;
-    open_office(office, config, layout, device, argv, stop);
-    if (office.journal) return;
+    prepare(rank_zero, config, layout, device, argv, stop);
+    if (rank_zero.journal) return;
     stop.end_work();
     finished(merge_and_log(config.run.output));
   });
-  const bool nothing_to_do = world.rank() == 0 && !failure && !office.journal;
+  const bool nothing_to_do = world.rank() == 0 && !failure && !rank_zero.journal;
   if (const auto code = agree(world, failure, kPlanTimeout_s, nothing_to_do)) return *code;
   if (world.rank() == 0) spdlog::info("{}", sweep_line(config));
-  log_places(world, place, threads);
+  log_places(world, seat, threads);
   if (world.rank() == 0 && config.run.batch == 0) {
-    spdlog::info("{}", batches_line(office.plan, layout.memory_bytes));
+    spdlog::info("{}", batches_line(rank_zero.plan, layout.memory_bytes));
   }
 
   Communicator tasks = world.duplicate();
-  Communicator lane_ranks = world.split(place.lane, place.role == Role::kReceiver ? 1 : 0);
-  lane_ranks.set_name(fmt::format("lane {}", place.lane));
+  Communicator lane_ranks = world.split(seat.lane, seat.role == Role::kReceiver ? 1 : 0);
+  lane_ranks.set_name(fmt::format("lane {}", seat.lane));
   Exit code = Exit::kOk;
   std::thread coordinator;
   if (world.rank() == 0) {
-    coordinator = std::thread([&] {
-      try {
-        code = coordinate(office, tasks, layout, stop, finished);
-      } catch (const Error& error) {
-        spdlog::critical("{}", error.what());
-        abort_job(static_cast<int>(error.exit()));  // the lanes may be waiting for tasks
-      } catch (const std::exception& error) {
-        spdlog::critical("The coordinator failed: {}", error.what());
-        abort_job(static_cast<int>(Exit::kInternal));
-      }
-    });
+    coordinator = start([&] { code = coordinate(rank_zero, tasks, layout, stop, finished); });
   }
-  std::optional<Lane>
-      lane;  // outlives the handlers: closing channels would wait for a peer in vain
-  try {
-    lane.emplace(config, place, tasks, lane_ranks);
-    lane->run();
-  } catch (const Error& error) {
-    spdlog::critical("{}", error.what());
-    abort_job(static_cast<int>(error.exit()));  // its peer and the coordinator would wait for it
-  } catch (const std::exception& error) {
-    spdlog::critical("Lane {} failed: {}", place.lane, error.what());
-    const Exit lane_code = device_works(place.device) ? Exit::kInternal : Exit::kEnvironment;
-    abort_job(static_cast<int>(lane_code));
-  }
+  work_in_lane(config, seat, tasks, lane_ranks);
   if (coordinator.joinable()) coordinator.join();
   // Nobody leaves with a code before rank 0 has put the results in place: mpirun would kill it.
   const std::vector<std::string> codes = world.all_gather(

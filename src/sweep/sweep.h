@@ -7,9 +7,9 @@
 
 #include "base/error.h"
 #include "comm/communicator.h"
+#include "config/config.h"
+#include "plan/plan.h"
 #include "store/results.h"
-#include "sweep/config.h"
-#include "sweep/plan.h"
 #include "sweep/stop.h"
 
 namespace kvcomm {

@@ -72,7 +72,7 @@ std::pair<std::string, std::string> read_merge(const json& merge) {
 Bpe::Bpe(const json& model) {
   check_options(model);
   for (const auto& [token, id] : model.at("vocab").items())
-    vocab_.emplace(token, id.get<Whole<int32_t>>());
+    vocab_.emplace(token, id.get<Integer<int32_t>>());
   for (int byte = 0; byte < 256; byte++) {
     const auto found = vocab_.find(byte_spelling(static_cast<uint8_t>(byte)));
     byte_ids_[byte] = found == vocab_.end() ? -1 : found->second;

@@ -92,7 +92,8 @@ class TokenList {
   std::optional<int64_t> id_of(const std::string& content) const {
     if (const auto added = ids_.find(content); added != ids_.end()) return added->second;
     const auto found = vocab_.find(content);
-    return found == vocab_.end() ? std::nullopt : std::optional(found->get<Whole<int64_t>>().value);
+    return found == vocab_.end() ? std::nullopt
+                                 : std::optional(found->get<Integer<int64_t>>().value);
   }
 
   // The token that has it, "" if none.
@@ -149,12 +150,12 @@ std::vector<ListedToken> listed_tokens(const TokenConfig& config, const json& ow
     const fs::path path = config.path();
     reading_values(path, [&] {
       for (const auto& [id, token] : config.values["added_tokens_decoder"].items()) {
-        listed.push_back({json::parse(id).get<Whole<int64_t>>(), given_token(token), path});
+        listed.push_back({json::parse(id).get<Integer<int64_t>>(), given_token(token), path});
       }
     });
   } else {
     for (const json& entry : own) {
-      listed.push_back({entry.at("id").get<Whole<int64_t>>(), given_token(entry), own_path});
+      listed.push_back({entry.at("id").get<Integer<int64_t>>(), given_token(entry), own_path});
     }
     const fs::path path = config.folder / kAddedTokens;
     const json legacy = read_object(path);
@@ -163,7 +164,7 @@ std::vector<ListedToken> listed_tokens(const TokenConfig& config, const json& ow
         const bool known = std::ranges::any_of(listed, [&](const ListedToken& other) {
           return other.id == id && other.token.content == content;
         });
-        if (!known) listed.push_back({id.get<Whole<int64_t>>(), {.content = content}, path});
+        if (!known) listed.push_back({id.get<Integer<int64_t>>(), {.content = content}, path});
       }
     });
   }

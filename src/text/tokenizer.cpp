@@ -79,7 +79,7 @@ Around read_template(const json& component) {
     const std::string name = piece.at("SpecialToken").at("id");
     auto& side = texts == 0 ? around.before : around.after;
     for (const json& id : component.at("special_tokens").at(name).at("ids")) {
-      side.push_back(id.get<Whole<int64_t>>());
+      side.push_back(id.get<Integer<int64_t>>());
     }
   }
   if (texts != 1) {
@@ -135,7 +135,7 @@ void Tokenizer::read_added_tokens(const json& list) {
   for (const json& entry : list) {
     const std::string content = entry.at("content");
     if (content.empty()) continue;  // as the package does
-    const int32_t id = entry.at("id").get<Whole<int32_t>>();
+    const int32_t id = entry.at("id").get<Integer<int32_t>>();
     const bool normalized = entry.at("normalized");
     const auto in_model = model_.vocab().find(content);
     Token& token = token_at(id);

@@ -15,7 +15,7 @@ namespace kvcomm::testing {
 // words straddle rows).
 inline Header kv_header(std::vector<int> layers, at::ScalarType dtype = at::kBFloat16,
                         uint32_t cell = 2) {
-  Header header{.task = 7, .cell = cell, .attempt = 0, .kind = Kind::kKv};
+  Header header{.task = 7, .cell = cell, .attempt = 0, .kind = PayloadKind::kKv};
   header.samples = {{10, 4}, {11, 1}, {12, 9}};
   for (const int layer : layers) {
     for (int k_and_v = 0; k_and_v < 2; ++k_and_v) header.tensors.push_back({layer, {3, 5}, dtype});
@@ -24,7 +24,7 @@ inline Header kv_header(std::vector<int> layers, at::ScalarType dtype = at::kBFl
 }
 
 inline Header token_header(uint32_t cell = 2) {
-  Header header{.task = 7, .cell = cell, .attempt = 0, .kind = Kind::kTokens};
+  Header header{.task = 7, .cell = cell, .attempt = 0, .kind = PayloadKind::kTokens};
   header.samples = {{10, 6}, {11, 0}, {12, 2}};
   header.tensors = {{-1, {}, at::kInt}};
   return header;

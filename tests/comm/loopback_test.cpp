@@ -234,8 +234,8 @@ TEST(Ledger, CountsPayloadByKindLayerAndSample) {
   const uint64_t row = 3 * 5;
   const uint64_t first = 2 * 2 * 14 * row * 2, release = 2 * row * 4 * (3 + 2 * 14);
   const uint64_t half = 2 * 14 * row * 2;
-  EXPECT_EQ(ledger.of(Kind::kKv).payload, first + release + half);
-  EXPECT_EQ(ledger.of(Kind::kTokens).payload, 8u * 4);
+  EXPECT_EQ(ledger.of(PayloadKind::kKv).payload, first + release + half);
+  EXPECT_EQ(ledger.of(PayloadKind::kTokens).payload, 8u * 4);
   EXPECT_EQ(ledger.total().payload, first + release + half + 32);
   EXPECT_EQ(ledger.kv_by_layer().at({2, 3}), first / 2);
   EXPECT_EQ(ledger.kv_by_layer().at({3, 0}), 2 * row * 4 * 3);

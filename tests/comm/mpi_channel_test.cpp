@@ -89,8 +89,8 @@ TEST_F(OverMpi, LedgerIsWhatTheWitnessSawAndTheClosedForm) {
   for (const Header& header : script()) {
     sender() ? send_message(wire, header) : static_cast<void>(receive_message(wire, header));
     for (const TensorSpec& spec : header.tensors) {
-      const int64_t rows = spec.first_row_only ? 3 : header.kind == Kind::kKv ? 14 : 8;
-      const int64_t row = header.kind == Kind::kKv ? 3 * 5 : 1;
+      const int64_t rows = spec.first_row_only ? 3 : header.kind == PayloadKind::kKv ? 14 : 8;
+      const int64_t row = header.kind == PayloadKind::kKv ? 3 * 5 : 1;
       closed_form += static_cast<uint64_t>(rows * row) * c10::elementSize(spec.dtype);
     }
   }
@@ -252,7 +252,7 @@ TEST_F(OverMpi, AfterReadyAnAbandonedMessageStillOwesEveryByte) {
     EXPECT_THAT(arrived.delivery.intact, ElementsAre(false, false, false));
     EXPECT_EQ(difference(token_header(), receive_message(wire, token_header()).tensors), "");
   }
-  EXPECT_EQ(wire.ledger().of(Kind::kKv).payload, payload_bytes(header));
+  EXPECT_EQ(wire.ledger().of(PayloadKind::kKv).payload, payload_bytes(header));
 }
 
 TEST_F(OverMpi, AReceiverThatFailsAfterReadyDropsWhatComes) {
@@ -272,7 +272,7 @@ TEST_F(OverMpi, AReceiverThatFailsAfterReadyDropsWhatComes) {
 TEST_F(OverMpi, WhatIsNotExpectedIsRefusedAtBothEnds) {
   const Header header = kv_header({0});
   std::vector<Expected> wrong(4, expectation(header));
-  wrong[0].kind = Kind::kTokens;
+  wrong[0].kind = PayloadKind::kTokens;
   wrong[1].task += 1;
   wrong[2].cell += 1;
   wrong[3].attempt += 1;

@@ -2,9 +2,9 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "sweep/config.h"
+#include "config/config.h"
+#include "tests/config/config_fixture.h"
 #include "tests/fuzz/fuzz.h"
-#include "tests/sweep/config_fixture.h"
 #include "text/prompts.h"
 
 namespace kvcomm {

@@ -11,7 +11,6 @@
 
 #include "comm/channel.h"
 #include "method/method.h"
-#include "method/sharing.h"
 #include "tests/method/tiny_model.h"
 #include "tests/support/device.h"
 
@@ -21,15 +20,15 @@ namespace kvcomm::testing {
 inline std::vector<MethodSpec> method_variants() {
   using Json = nlohmann::ordered_json;
   std::vector<MethodSpec> specs;
-  for (const MethodKind& kind : method_kinds()) {
+  for (const MethodType& type : methods()) {
     Json set = Json::object();
-    if (kind.name == "contiguous") set = {{"from", 1}, {"to", 2}};
-    if (kind.name == "ac") set = {{"k", 2}, {"j", 1}};
-    if (kind.name == "nld" || kind.name == "cipher") set = {{"phase1_tokens", 6}};
-    specs.push_back(make_method_spec(kind, set, 42));
+    if (type.name == "contiguous") set = {{"from", 1}, {"to", 2}};
+    if (type.name == "ac") set = {{"k", 2}, {"j", 1}};
+    if (type.name == "nld" || type.name == "cipher") set = {{"phase1_tokens", 6}};
+    specs.push_back(make_method_spec(type, set, 42));
   }
   const auto add = [&](const char* name, const Json& set) {
-    specs.push_back(make_method_spec(*find_method_kind(name), set, 42));
+    specs.push_back(make_method_spec(*find_method(name), set, 42));
   };
   add("baseline", {{"model", "sender"}});
   add("skyline", {{"model", "sender"}});
@@ -52,9 +51,9 @@ class TinyPair {
         Tokenizer::load(folder_.path() / "model"), ChatTemplate::load(folder_.path() / "model")});
     agent_ = {std::make_shared<const Decoder>(folder_.path() / "model", dtype, test_device()),
               text};
-    prompter_ = std::make_unique<Prompter>(
+    prompt_builder_ = std::make_unique<PromptBuilder>(
         Prompts::built_in(), text,
-        Prompter::Options{.dataset = "demo", .kind = "qa", .date = "2024-07-26"});
+        PromptBuilder::Options{.dataset = "demo", .kind = "qa", .date = "2024-07-26"});
     const char* const contexts[] = {"The ship came in.", "A storm.",
                                     "The children ran over the bridge to the other side, 12 of 37"};
     for (uint32_t i = 0; i < 3; ++i) {
@@ -69,9 +68,11 @@ class TinyPair {
   Batch batch() const {
     std::vector<const Sample*> chosen;
     for (const Sample& sample : samples_) chosen.push_back(&sample);
-    return Batch(
-        {.agent = agent_, .prompter = *prompter_, .fidelity = fidelity_, .max_new_tokens = 5},
-        chosen);
+    return Batch({.agent = agent_,
+                  .prompt_builder = *prompt_builder_,
+                  .fidelity = fidelity_,
+                  .max_new_tokens = 5},
+                 chosen);
   }
   const Decoder& model() const { return *agent_.model; }
   const Agent& agent() const { return agent_; }
@@ -83,11 +84,11 @@ class TinyPair {
   std::vector<int> layers_of(const MethodSpec& spec) const {
     if (!shares_layers(spec)) return {};
     const std::vector<double> importance{0.4, 0.1, 0.3, 0.2};
-    return choose_layers(spec, importance, 4, fidelity_).layers();
+    return type_of(spec).choose(spec, importance, 4, fidelity_).layers();
   }
 
   // What the script and the closed forms say the ledger's trace is.
-  std::vector<Ledger::Entry> declared(const MethodSpec& spec, const Turn& turn) const {
+  std::vector<Ledger::Entry> declared(const MethodSpec& spec, const ExchangeId& turn) const {
     std::vector<Ledger::Entry> entries;
     for (const ScriptMessage& step : method(spec)->script()) {
       entries.push_back({step.kind, turn.cell, step.layers, payload(spec, step.kind)});
@@ -96,14 +97,15 @@ class TinyPair {
   }
 
   // The closed form of a kind's bytes (design, section 10; `kvcomm ls methods`).
-  uint64_t payload(const MethodSpec& spec, Kind kind) const {
+  uint64_t payload(const MethodSpec& spec, PayloadKind kind) const {
     const ModelConfig& config = model().config();
     const auto element = static_cast<int64_t>(model().options().dtype().itemsize());
     Batch reader = batch();
     const auto samples = static_cast<int64_t>(reader.size());
-    if (kind == Kind::kHidden) return static_cast<uint64_t>(samples * config.hidden * element);
-    if (kind == Kind::kTokens || kind == Kind::kVectors) {
-      const int64_t a_row = kind == Kind::kTokens ? 4 : config.hidden * element;
+    if (kind == PayloadKind::kHidden)
+      return static_cast<uint64_t>(samples * config.hidden * element);
+    if (kind == PayloadKind::kTokens || kind == PayloadKind::kVectors) {
+      const int64_t a_row = kind == PayloadKind::kTokens ? 4 : config.hidden * element;
       return static_cast<uint64_t>(rows_said(spec) * a_row);
     }
     std::set<int> whole;
@@ -121,8 +123,8 @@ class TinyPair {
     std::vector<Request> questions;
     const bool aware = spec.resolved.at("sender_aware");
     for (const Sample& sample : samples_) {
-      questions.push_back({.prompt = {prompter_->sender(
-                               sample, 0, aware ? SenderTask::kSummarise : SenderTask::kAnswer)}});
+      questions.push_back({.prompt = {prompt_builder_->sender(
+                               sample, 0, aware ? Reading::kSummarise : Reading::kSay)}});
     }
     const int64_t most = spec.resolved.at("phase1_tokens");
     int64_t rows = 0;
@@ -152,16 +154,16 @@ class TinyPair {
   Fidelity fidelity_;
   TemporaryFolder folder_;
   Agent agent_;
-  std::unique_ptr<Prompter> prompter_;
+  std::unique_ptr<PromptBuilder> prompt_builder_;
   std::vector<Sample> samples_;
 };
 
 // One exchange as the lane runs it, as far as this process has the ends: null is the other one's.
 struct Exchange {
   std::vector<Request> requests;
-  std::vector<Arrival> arrivals;
+  std::vector<ReceivedSample> arrivals;
 };
-inline Exchange exchange(const Method& method, const TinyPair& pair, const Turn& turn,
+inline Exchange exchange(const Method& method, const TinyPair& pair, const ExchangeId& turn,
                          Channel* outgoing, Channel* incoming) {
   Batch sent = pair.batch(), received = pair.batch();
   sent.begin(turn);

@@ -28,7 +28,7 @@ class TraceOverRanks : public ::testing::Test {
     for (const MethodSpec& spec : method_variants()) {
       SCOPED_TRACE(spec.label());
       const auto method = pair.method(spec);
-      const Turn turn{.task = 3, .cell = ++cell, .attempt = 1};
+      const ExchangeId turn{.task = 3, .cell = ++cell, .attempt = 1};
       auto [outgoing, incoming] = LoopbackChannel::make({.device = test_device()});
       const Exchange here = exchange(*method, pair, turn, outgoing.get(), incoming.get());
       const Exchange there =

@@ -27,7 +27,7 @@ class TraceTest : public ::testing::TestWithParam<Case> {
   TinyPair pair_{std::get<0>(GetParam()), fidelity_};
 
   std::unique_ptr<Method> sharing(std::vector<int> layers, const char* name = "kvcomm") const {
-    return make_method(make_method_spec(*find_method_kind(name), {}, 42), layers, 4, fidelity_);
+    return make_method(make_method_spec(*find_method(name), {}, 42), layers, 4, fidelity_);
   }
 };
 
@@ -36,7 +36,7 @@ TEST_P(TraceTest, EveryMethodSendsWhatItsScriptDeclares) {
   for (const MethodSpec& spec : method_variants()) {
     SCOPED_TRACE(spec.label());
     const auto method = pair_.method(spec);
-    const Turn turn{.task = 3, .cell = ++cell, .attempt = 1};
+    const ExchangeId turn{.task = 3, .cell = ++cell, .attempt = 1};
     auto [outgoing, incoming] = LoopbackChannel::make({.device = test_device()});
     const Exchange done = exchange(*method, pair_, turn, outgoing.get(), incoming.get());
     EXPECT_EQ(outgoing->ledger().trace(), pair_.declared(spec, turn));
@@ -50,7 +50,7 @@ TEST_P(TraceTest, EveryMethodSendsWhatItsScriptDeclares) {
 TEST_P(TraceTest, SamplesShareTheBytesByTheirTokens) {
   const auto method = sharing({1, 3});
   auto [outgoing, incoming] = LoopbackChannel::make({.device = test_device()});
-  const Turn turn{.task = 1, .cell = 8, .attempt = 2};
+  const ExchangeId turn{.task = 1, .cell = 8, .attempt = 2};
   const Exchange done = exchange(*method, pair_, turn, outgoing.get(), incoming.get());
   Batch reader = pair_.batch();
   for (size_t i = 0; i < 3; ++i) {
@@ -76,13 +76,13 @@ TEST_P(TraceTest, SamplesShareTheSendersReadingByTheirTokens) {
        {std::pair{"kvcomm", Json{{"ratio", 1.0}}}, std::pair{"ac", Json{{"k", 2}, {"j", 1}}},
         std::pair{"nld", Json{{"phase1_tokens", 3}}}}) {
     SCOPED_TRACE(name);
-    const MethodSpec spec = make_method_spec(*find_method_kind(name), set, 42);
+    const MethodSpec spec = make_method_spec(*find_method(name), set, 42);
     auto [outgoing, incoming] = LoopbackChannel::make({.device = test_device()});
     const Exchange done = exchange(*pair_.method(spec), pair_, {.task = 1, .cell = 1, .attempt = 1},
                                    outgoing.get(), incoming.get());
-    const Arrival& first = done.arrivals.front();
+    const ReceivedSample& first = done.arrivals.front();
     EXPECT_GT(first.sender_prefill_s, 0);
-    for (const Arrival& arrival : done.arrivals) {
+    for (const ReceivedSample& arrival : done.arrivals) {
       EXPECT_DOUBLE_EQ(arrival.sender_prefill_s / static_cast<double>(arrival.context_tokens),
                        first.sender_prefill_s / static_cast<double>(first.context_tokens));
     }
@@ -93,9 +93,8 @@ TEST_P(TraceTest, ContextsAreReadOnceForAllMethods) {
   Batch sent = pair_.batch();
   std::vector<const void*> first, second;
   const auto note = [](std::vector<const void*>& keys) {
-    return Observer{.after_layer = [&keys](int64_t, const LayerKv& kv) {
-      keys.push_back(kv.k.const_data_ptr());
-    }};
+    return Observer{
+        .on_kv = [&keys](int64_t, const LayerKv& kv) { keys.push_back(kv.k.const_data_ptr()); }};
   };
   sent.context(note(first));
   sent.context(note(second));
@@ -160,26 +159,27 @@ TEST_P(TraceTest, AFirstTokenIsTheContextsOwn) {
 
 // The whole debate with an agent that never says a word.
 TEST_P(TraceTest, ASampleOfWhichCipherSaysNothingFailsWithTheReason) {
-  const MethodSpec spec = make_method_spec(*find_method_kind("cipher"), {{"phase1_tokens", 4}}, 42);
+  const MethodSpec spec = make_method_spec(*find_method("cipher"), {{"phase1_tokens", 4}}, 42);
   auto [outgoing, incoming] = LoopbackChannel::make({.device = test_device()});
   Batch sent = pair_.batch(), received = pair_.batch();
-  const Turn turn{.task = 1, .cell = 1, .attempt = 1};
+  const ExchangeId turn{.task = 1, .cell = 1, .attempt = 1};
   sent.begin(turn);
   received.begin(turn);
   const std::vector<at::Tensor> said(3, at::empty({0, 32}, pair_.model().options()));
-  send_first_answers(sent, *outgoing, Kind::kVectors, sender_questions(sent, false), said);
+  send_first_answers(sent, *outgoing, PayloadKind::kVectors, sender_questions(sent, Reading::kSay),
+                     said);
   const std::vector<Channel*> wires{incoming.get()};
   pair_.method(spec)->receive(received, wires);
-  for (const Arrival& arrival : received.arrivals) {
+  for (const ReceivedSample& arrival : received.arrivals) {
     EXPECT_THAT(arrival.failure, ::testing::HasSubstr("nothing to say"));
   }
-  EXPECT_EQ(incoming->ledger().of(Kind::kVectors).payload, 0u);
+  EXPECT_EQ(incoming->ledger().of(PayloadKind::kVectors).payload, 0u);
 }
 
 TEST_P(TraceTest, AcChangesTheReceiversLastTokenAlone) {
   for (const std::string f : {"replace", "sum", "mean"}) {
     const MethodSpec spec =
-        make_method_spec(*find_method_kind("ac"), {{"f", f}, {"k", 2}, {"j", 1}}, 42);
+        make_method_spec(*find_method("ac"), {{"f", f}, {"k", 2}, {"j", 1}}, 42);
     auto [outgoing, incoming] = LoopbackChannel::make({.device = test_device()});
     const Exchange done = exchange(*pair_.method(spec), pair_, {.task = 1, .cell = 1},
                                    outgoing.get(), incoming.get());
@@ -202,8 +202,8 @@ TEST_P(TraceTest, AcChangesTheReceiversLastTokenAlone) {
 
 TEST_P(TraceTest, TheNamedEndAnswers) {
   const auto answers_at = [this](const char* model) {
-    return pair_.method(make_method_spec(*find_method_kind("skyline"), {{"model", model}}, 42))
-        ->answers_at();
+    const MethodSpec spec = make_method_spec(*find_method("skyline"), {{"model", model}}, 42);
+    return profile_of(spec, Fidelity::paper()).answers_at;
   };
   EXPECT_EQ(answers_at("sender"), End::kSender);
   EXPECT_EQ(answers_at("receiver"), End::kReceiver);

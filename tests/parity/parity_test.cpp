@@ -44,7 +44,7 @@ class Parity : public ::testing::TestWithParam<std::string> {
     return std::vector<OwnPlace>(static_cast<size_t>(model_.config().layers), {.start = tokens});
   }
 
-  Request ask(std::vector<int64_t> prompt, std::vector<Past> past = {}) const {
+  Request ask(std::vector<int64_t> prompt, std::vector<ContextView> past = {}) const {
     const int64_t start = past.empty() ? 0 : past.front().tokens();
     return {.prompt = {std::move(prompt)},
             .past = std::move(past),
@@ -92,7 +92,7 @@ class Parity : public ::testing::TestWithParam<std::string> {
 };
 
 TEST_P(Parity, EveryLayersInputKeysAndValues) {
-  const Observer observer{.after_layer = [&](int64_t layer, const LayerKv& kv) {
+  const Observer observer{.on_kv = [&](int64_t layer, const LayerKv& kv) {
     expect_close(kv.k, reference("k")[layer], 1e-5, fmt::format("k of layer {}", layer));
     expect_close(kv.v, reference("v")[layer], 1e-5, fmt::format("v of layer {}", layer));
   }};

@@ -13,12 +13,16 @@ using Json = nlohmann::ordered_json;
 
 const std::vector<double> kImportance = {0.1, 0.4, 0.2, 0.3, 0.05};
 
+bool needs_importance(const MethodSpec& spec) {
+  return profile_of(spec, Fidelity::paper()).needs_importance;
+}
+
 MethodSpec spec(const char* name, const Json& set) {
-  return make_method_spec(*find_method_kind(name), set, 42);
+  return make_method_spec(*find_method(name), set, 42);
 }
 
 Layers chosen(const MethodSpec& spec, const Fidelity& fidelity = Fidelity::paper()) {
-  return choose_layers(spec, kImportance, 5, fidelity).layers();
+  return type_of(spec).choose(spec, kImportance, 5, fidelity).layers();
 }
 
 TEST(Sharing, EveryMethodChoosesByItsParameters) {

@@ -14,7 +14,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/hash.h"
-#include "store/stored.h"
+#include "store/completed.h"
 #include "tests/store/example.h"
 #include "tests/support/paths.h"
 
@@ -295,7 +295,7 @@ TEST(StoredTest, KnowsWhatIsDoneOverAllRuns) {
     journal.append(retried(failed(example_row("k", 2, 0))));
     journal.append(CalibrationRecord{.key = "c", .importance = {3, 4}});
   }
-  const Stored stored(read_journals(folder.path()));
+  const CompletedIndex stored(read_journals(folder.path()));
   EXPECT_TRUE(stored.is_done("k", 0));
   EXPECT_TRUE(stored.is_done("k", 1));
   EXPECT_FALSE(stored.is_done("k", 2));
@@ -320,7 +320,7 @@ TEST(StoredTest, KnowsWhichQuestionsAreWritten) {
     journal.append(with_context);
     journal.append(example_question(1));
   }
-  const Stored stored(read_journals(folder.path()));
+  const CompletedIndex stored(read_journals(folder.path()));
   EXPECT_TRUE(stored.has_question("Länder", "f00d", 0, false));
   EXPECT_FALSE(stored.has_question("Länder", "f00d", 0, true));
   EXPECT_TRUE(stored.has_question("Länder", "f00d", 1, true));

@@ -11,7 +11,7 @@ from pathlib import Path
 from support import CHECKPOINTS, SystemTest, demo_records, main, make_model, tables
 
 GOLDEN = Path(__file__).with_name("golden.json")
-VERSION = "kAnswersVersion in src/sweep/plan.h"
+VERSION = "kAnswersVersion in src/plan/plan.h"
 UPDATE = "golden_test.py <repository> <build folder> --update"
 
 

@@ -15,16 +15,23 @@ from support import BUILD, REPOSITORY, main
 SOURCES = REPOSITORY / "src"
 # What a folder may include beside itself and base.
 ARROWS = {
-    "app": {"bench", "sweep", "method", "model", "text", "select", "comm", "data", "score", "store"},
-    "bench": {"sweep", "method", "model", "ops", "select", "comm", "store"},
-    "sweep": {"method", "model", "text", "select", "comm", "data", "score", "store"},
+    "app": {"bench", "sweep", "lane", "schedule", "plan", "config", "method", "model", "text", "select", "comm", "data",
+            "score", "store"},
+    "bench": {"sweep", "lane", "plan", "config", "method", "model", "ops", "select", "comm", "store"},
+    "sweep": {"lane", "schedule", "tasks", "plan", "config", "method", "model", "text", "select", "comm", "data", "score",
+              "store"},
+    "lane": {"tasks", "plan", "config", "method", "model", "text", "select", "comm", "data", "score", "store"},
+    "schedule": {"tasks", "plan", "config", "method", "select", "comm", "data", "score", "store"},
+    "tasks": {"method", "comm", "store"},
+    "plan": {"config", "method", "model", "text", "select", "data", "score"},
+    "config": {"method", "select", "data", "score"},
     "method": {"model", "text", "select", "comm", "data"},
     "model": {"ops"}, "ops": set(), "text": set(), "select": set(), "comm": set(), "data": set(), "score": set(), "store": set(),
     "base": set(),
 }
 # Foreign headers and the only files that may include them.
 ONLY_IN = {r"mpi\.h": r"comm/", r"nccl\.h": r"comm/nccl", r"cuda.*\.h": r"comm/nccl", r"hdf5.*\.h|H5.*\.h": r"store/",
-           r"toml\+\+/.*": r"(sweep/config|text/prompts)", r"CLI/.*": r"app/"}
+           r"toml\+\+/.*": r"(config/|text/prompts)", r"CLI/.*": r"app/"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 BACK_END = re.compile(r"^\s*#\s*(?:if|ifdef|ifndef|elif)\b.*(CUDA|NCCL|MPI)", re.MULTILINE)
 

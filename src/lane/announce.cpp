@@ -1,0 +1,120 @@
+#include "lane/announce.h"
+
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "lane/topology.h"
+#include "model/safetensors.h"
+#include "store/process.h"
+
+namespace kvcomm {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+namespace {
+
+constexpr size_t kLanesShown = 8;  // one by one
+constexpr size_t kHostsShown = 4;
+
+std::string count(size_t n, const std::string& what) {
+  return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s");
+}
+
+// "cpu, 2 threads on node7"
+std::string where(const ShownSeat& seat) {
+  return fmt::format("{}, {} on {}", seat.device,
+                     count(static_cast<size_t>(seat.threads), "thread"), seat.host);
+}
+
+// Alike values once each, the first ones by name.
+std::string few(const std::set<std::string>& values) {
+  std::vector<std::string> shown(values.begin(), values.end());
+  if (shown.size() > kHostsShown) {
+    shown.resize(kHostsShown);
+    shown.push_back("...");
+  }
+  return join(shown, ", ");
+}
+
+std::string many_lanes(const std::vector<ShownSeat>& ranks, size_t lanes) {
+  std::set<std::string> hosts, devices, transports, threads;
+  for (const ShownSeat& seat : ranks) {
+    hosts.insert(seat.host);
+    devices.insert(seat.device.substr(0, seat.device.find(':')));
+    transports.insert(seat.transport);
+    threads.insert(std::to_string(seat.threads));
+  }
+  return fmt::format(
+      "{} lanes of a sender and a receiver: {} ranks on {} ({}), {}, {} threads "
+      "each, by {}.",
+      lanes, ranks.size(), count(hosts.size(), "host"), few(hosts), few(devices), few(threads),
+      few(transports));
+}
+
+std::string model_text(const std::string& folder) {
+  double bytes = 0;
+  for (const fs::path& file : safetensors_files(folder)) {
+    bytes += static_cast<double>(fs::file_size(file));
+  }
+  return bytes < 1e9 ? fmt::format("'{}' ({:.1f} MB)", folder, bytes / 1e6)
+                     : fmt::format("'{}' ({:.1f} GB)", folder, bytes / 1e9);
+}
+
+}  // namespace
+
+std::string sweep_line(const Config& config) {
+  return fmt::format("Sweep '{}': {}, {} and {}; results go to '{}'.", config.run.name,
+                     count(config.pairs.size(), "pair"), count(config.datasets.size(), "data set"),
+                     count(config.methods.size(), "method"), config.run.output.string());
+}
+
+std::vector<std::string> place_lines(const std::vector<ShownSeat>& ranks) {
+  std::map<int, std::map<Role, size_t>> lanes;  // ranks by lane and role
+  for (size_t rank = 0; rank < ranks.size(); ++rank) {
+    lanes[ranks[rank].lane][ranks[rank].role] = rank;
+  }
+  if (lanes.size() > kLanesShown) return {many_lanes(ranks, lanes.size())};
+  std::vector<std::string> lines;
+  for (const auto& [lane, roles] : lanes) {
+    if (roles.contains(Role::kBoth)) {
+      lines.push_back(fmt::format("Lane {}: one process plays both ends ({}).", lane,
+                                  where(ranks[roles.at(Role::kBoth)])));
+      continue;
+    }
+    const size_t sender = roles.at(Role::kSender), receiver = roles.at(Role::kReceiver);
+    lines.push_back(fmt::format("Lane {}: sender is rank {} ({}), receiver rank {} ({}), by {}.",
+                                lane, sender, where(ranks[sender]), receiver,
+                                where(ranks[receiver]), ranks[sender].transport));
+  }
+  return lines;
+}
+
+void log_places(Communicator& world, const Seat& seat, int threads) {
+  const Json mine = {{"lane", seat.lane},           {"role", seat.role},
+                     {"host", host_name()},         {"device", seat.device.str()},
+                     {"transport", seat.transport}, {"threads", threads}};
+  std::vector<ShownSeat> ranks;
+  for (const std::string& text :
+       world.all_gather(mine.dump(), {kTogether_s, "every rank's place", "all ranks"})) {
+    const Json theirs = Json::parse(text);
+    ranks.push_back({theirs.at("lane"), theirs.at("role"), theirs.at("host"), theirs.at("device"),
+                     theirs.at("transport"), theirs.at("threads")});
+  }
+  if (world.rank() != 0) return;
+  for (const std::string& line : place_lines(ranks)) spdlog::info("{}", line);
+}
+
+std::string loading_line(int lane, const std::string& sender, const std::string& receiver) {
+  if (sender == receiver) return fmt::format("Lane {} loads {}.", lane, model_text(sender));
+  std::vector<std::string> models;
+  if (!sender.empty()) models.push_back(model_text(sender) + " as sender");
+  if (!receiver.empty()) models.push_back(model_text(receiver) + " as receiver");
+  return fmt::format("Lane {} loads {}.", lane, join(models, " and "));
+}
+
+}  // namespace kvcomm

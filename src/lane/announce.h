@@ -1,0 +1,34 @@
+// What the log says at the start of a run: what runs where, and which models are loaded.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "config/config.h"
+#include "lane/seat.h"
+
+namespace kvcomm {
+
+// "Sweep 'demo': 1 pair, 1 data set and 4 methods; results go to 'results/demo'."
+std::string sweep_line(const Config& config);
+
+// A rank as the log shows it.
+struct ShownSeat {
+  int lane = 0;
+  Role role = Role::kBoth;
+  std::string host, device, transport;
+  int threads = 1;
+};
+
+// What runs where, of all ranks in order: a line a lane, or one line for many lanes.
+std::vector<std::string> place_lines(const std::vector<ShownSeat>& ranks);
+
+// Collective: rank 0 logs those lines.
+void log_places(Communicator& world, const Seat& seat, int threads);
+
+// "Lane 0 loads 'models/a' (0.3 MB) as sender and ...": the models' folders, "" for one that is
+// loaded already.
+std::string loading_line(int lane, const std::string& sender, const std::string& receiver);
+
+}  // namespace kvcomm

@@ -1,0 +1,51 @@
+// How many tokens a sweep's cells read, counted without any model: the samples' prompts are made
+// and encoded as a run makes them. Without a tokenizer their characters give an estimate.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "plan/plan.h"
+
+namespace kvcomm {
+
+// Of one cell, summed over its samples.
+struct CellTokens {
+  int64_t context = 0;            // the senders' whole prompts; 0 where none reads by itself
+  std::optional<int64_t> prompt;  // the receiver's; none: it holds answers, unknown before a run
+  int64_t too_long = 0;  // samples over run.max_input_tokens, which will fail; in neither sum
+  bool estimated = false;
+};
+
+// LongBench's contexts have 3.8 to 4.7 in the tokenizers of Llama 3.1 and Qwen2.5.
+inline constexpr int64_t kCharactersPerToken = 4;
+
+class TokenCounter {
+ public:
+  explicit TokenCounter(const Plan& plan) : plan_(plan), prompts_(load_prompts(plan.config)) {}
+
+  // None where the data set is absent; estimated, without the chat template's own tokens, where the
+  // tokenizer or the template is. Prompts are encoded once for all cells that share them, on all
+  // cores.
+  std::optional<CellTokens> count(const Cell& cell);
+
+ private:
+  static constexpr int64_t kTooLong = -1;
+  using Lengths = std::vector<int64_t>;  // by sample; kTooLong: it does not fit
+
+  // by: the end that reads.
+  const Lengths& lengths(const Cell& cell, Reading reading, End by);
+  int64_t estimated(const DatasetInfo& info, const Sample& sample, Reading reading) const;
+  std::shared_ptr<const Text> text_of(const PlannedPair& pair);
+
+  const Plan& plan_;
+  const Prompts prompts_;
+  std::map<std::string, std::shared_ptr<const Text>> texts_;  // by tokenizer and chat template
+  std::map<std::string, Lengths> lengths_;                    // by all that decides them
+};
+
+}  // namespace kvcomm

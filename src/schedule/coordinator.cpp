@@ -1,0 +1,310 @@
+#include "schedule/coordinator.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "method/method.h"
+#include "score/score.h"
+
+namespace kvcomm {
+
+namespace {
+
+constexpr int kTasksPerLane =
+    2;  // one under way, one in reserve so that no lane waits for the next
+
+CellRecord cell_record(const Plan& plan, const Cell& cell, const LayerChoice* choice) {
+  const DatasetInfo& info = plan.datasets[cell.dataset].info;
+  CellRecord record{.key = cell.key,
+                    .key_json = cell.key_json,
+                    .pair = plan.config.pairs[cell.pair].name,
+                    .dataset = info.name,
+                    .method = cell.spec.label(),
+                    .metric = info.metric,
+                    .normalisation = normalisation_name(info.metric),
+                    .fidelity = plan.fidelity.name,
+                    .dtype = std::string(to_text(plan.config.run.dtype)),
+                    .calibration_key = cell.calibration_key,
+                    .n_planned = static_cast<uint64_t>(cell.samples)};
+  for (size_t l = 0; choice != nullptr && l < choice->selected.size(); ++l) {
+    record.layers.push_back({.layer = static_cast<int32_t>(l),
+                             .importance = choice->importance[l],
+                             .prior = choice->prior[l],
+                             .score = choice->score[l],
+                             .rank = choice->rank[l],
+                             .selected = choice->selected[l]});
+  }
+  return record;
+}
+
+}  // namespace
+
+std::vector<std::pair<size_t, uint32_t>> missing_questions(const Plan& plan,
+                                                           const CompletedIndex& stored,
+                                                           const std::vector<bool>& ours) {
+  std::vector<int64_t> samples(plan.datasets.size(), 0);
+  for (const Cell& cell : plan.cells) {
+    if (ours[cell.pair]) samples[cell.dataset] = std::max(samples[cell.dataset], cell.samples);
+  }
+  std::vector<std::pair<size_t, uint32_t>> missing;
+  for (size_t d = 0; d < samples.size(); ++d) {
+    const Dataset& dataset = plan.datasets[d];
+    for (uint32_t i = 0; i < samples[d]; ++i) {
+      const bool known = stored.has_question(dataset.info.name, dataset.fingerprint, i,
+                                             plan.config.run.store_contexts);
+      if (!known) missing.emplace_back(d, i);
+    }
+  }
+  return missing;
+}
+
+Coordinator::Coordinator(const Plan& plan, CompletedIndex& stored, Journal& journal,
+                         std::vector<PairLock>& locks, Communicator& world,
+                         std::function<bool()> stop_asked)
+    : plan_(plan),
+      stored_(stored),
+      journal_(journal),
+      locks_(locks),
+      world_(world),
+      stop_asked_(std::move(stop_asked)) {}
+
+Exit Coordinator::run(const std::vector<LaneRanks>& lanes, const std::vector<bool>& ours) {
+  lanes_ = lanes;
+  work_.emplace(plan_, stored_, ours);
+  for (const Cell& cell : plan_.cells) {
+    if (ours[cell.pair]) write_cell(cell);
+  }
+  write_questions(ours);
+  journal_.sync();
+  progress_.emplace(work_->rows_left());
+  tasks_at_lane_.assign(lanes.size(), 0);
+  while (!work_->finished() && !stop_asked_()) {
+    for (size_t lane = 0; lane < lanes.size(); ++lane) hand_out(static_cast<int>(lane));
+    look();
+  }
+  if (work_->finished()) return end();
+  stopped_at_s_ = now_s();
+  send_all(Task::Kind::kStop);  // for lanes that come to rest: they must not wait for tasks
+  return Exit::kStopped;
+}
+
+Exit Coordinator::finish_in_hand() {
+  const auto is_late = [&] { return now_s() - *stopped_at_s_ > plan_.config.run.grace_s; };
+  while (!in_hand_.empty() && !work_->finished() && !is_late()) look();
+  take_reports();  // what came meanwhile is kept too
+  if (work_->finished()) return end();
+  for (const int lane : in_hand_) {
+    spdlog::warn("What lane {} has in hand did not end within run.grace_s = {} s: it is dropped.",
+                 lane, plan_.config.run.grace_s);
+  }
+  progress_->finish();
+  write_ranks();
+  return Exit::kStopped;
+}
+
+// One look at what is there; sleeps, longer and longer, while nothing is.
+void Coordinator::look() {
+  const bool busy = take_reports();
+  keep_alive();
+  progress_->show();
+  sleep_s_ = busy ? 0 : std::min(5e-3, sleep_s_ + 2e-4);
+  if (!busy) std::this_thread::sleep_for(std::chrono::duration<double>(sleep_s_));
+}
+
+void Coordinator::hand_out(int lane) {
+  while (tasks_at_lane_[static_cast<size_t>(lane)] < kTasksPerLane) {
+    const std::optional<Task> task = work_->next(lane);
+    if (!task) return;
+    spdlog::debug("Lane {} gets task {}: {} samples of {} on {} in {} cells.", lane, task->id,
+                  task->samples.size(), plan_.datasets[task->dataset].info.name,
+                  plan_.config.pairs[task->pair].name, task->cells.size());
+    lane_of_task_[task->id] = lane;
+    ++tasks_at_lane_[static_cast<size_t>(lane)];
+    send_task(*task, lanes_[static_cast<size_t>(lane)]);
+  }
+}
+
+void Coordinator::send_task(const Task& task, const LaneRanks& ranks) {
+  const auto bytes = std::make_shared<const std::string>(encode(task));
+  for (const int rank : std::set<int>{ranks.sender, ranks.receiver}) {
+    sends_.push_back(world_.start_send(std::as_bytes(std::span(*bytes)), bytes, rank, kTaskTag));
+  }
+}
+
+bool Coordinator::sends_done() {
+  sends_.remove_if([](Transfer& transfer) { return transfer.done(); });
+  return sends_.empty();
+}
+
+bool Coordinator::take_reports() {
+  constexpr int kMostTogether = 256;  // lanes are to hear of new tasks meanwhile
+  int taken = 0;
+  while (taken < kMostTogether && take_report()) ++taken;
+  if (taken > 0) journal_.sync();
+  return taken > 0;
+}
+
+bool Coordinator::take_report() {
+  const std::optional<Received> received = world_.poll(kReportTag);
+  if (!received) return false;
+  Report report = decode_report(received->bytes);
+  ranks_[received->source] = report.rank;
+  const auto lane = lane_of_task_.find(report.task);
+  switch (report.kind) {
+    case Report::Kind::kBegun:
+      if (lane != lane_of_task_.end() && !stopped_at_s_) in_hand_.insert(lane->second);
+      return true;
+    case Report::Kind::kRank:
+      return true;
+    case Report::Kind::kLast:
+      ++ranks_left_;
+      return true;
+    case Report::Kind::kRows:
+      store_rows(report);
+      break;
+    case Report::Kind::kCalibration:
+      store_calibration(report);
+      break;
+  }
+  if (lane == lane_of_task_.end()) return true;
+  const bool done = !work_->has(report.task);
+  if (done || stopped_at_s_) in_hand_.erase(lane->second);
+  if (done) {
+    --tasks_at_lane_[static_cast<size_t>(lane->second)];
+    lane_of_task_.erase(lane);
+  }
+  return true;
+}
+
+void Coordinator::store_rows(Report& report) {
+  const Cell& cell = plan_.cells.at(report.cell);
+  uint64_t good = 0, failed = 0, bytes = 0;
+  for (SampleRow& row : report.rows) {
+    row.key = cell.key;
+    journal_.append(row);
+    stored_.add(row);
+    bytes += row.payload_bytes;
+    if (!row.failed) {
+      ++good;
+    } else if (row.attempt > 1) {
+      ++failed;
+    }
+  }
+  for (FailureRecord& failure : report.failures) {
+    failure.key = cell.key;
+    spdlog::warn("{}, {}, sample {}, attempt {}: {}", plan_.datasets[cell.dataset].info.name,
+                 cell.spec.label(), failure.sample, failure.attempt, failure.what);
+    journal_.append(failure);
+  }
+  work_->take_rows(report);
+  progress_->add(good + failed, failed, bytes);
+}
+
+void Coordinator::store_calibration(Report& report) {
+  const Task task = work_->running(report.task);
+  for (FailureRecord& failure : report.failures) {
+    failure.key = task.calibration_key;
+    spdlog::warn("Calibration of {} on {}, attempt {}: {}", plan_.config.pairs[task.pair].name,
+                 plan_.datasets[task.dataset].info.name, task.attempt, failure.what);
+    journal_.append(failure);
+  }
+  if (!report.calibration.importance.empty()) {
+    CalibrationRecord& record = report.calibration;
+    record.key = task.calibration_key;
+    record.pair = plan_.config.pairs[task.pair].name;
+    record.dataset = plan_.datasets[task.dataset].info.name;
+    for (const Cell& cell : plan_.cells) {
+      if (cell.calibration_key == record.key) record.key_json = cell.calibration_key_json;
+    }
+    journal_.append(record);
+    stored_.add(record);
+  }
+  const std::vector<const Cell*> lost = work_->take_calibration(report);
+  for (const Cell* cell : lost) lose(*cell, "Its calibration failed.");
+  for (const Cell& cell : plan_.cells) {
+    if (cell.calibration_key == task.calibration_key && work_->choice(cell) != nullptr)
+      write_cell(cell);
+  }
+}
+
+// A cell that cannot run keeps all its samples in n, failed.
+void Coordinator::lose(const Cell& cell, const std::string& why) {
+  const Dataset& dataset = plan_.datasets[cell.dataset];
+  for (const uint32_t sample : work_->missing(cell)) {
+    const SampleRow row{.key = cell.key,
+                        .sample = sample,
+                        .sample_id = dataset.samples[sample].id,
+                        .further_scores = unscored(plan_.config.datasets[cell.dataset]),
+                        .failed = true};
+    journal_.append(row);
+    stored_.add(row);
+    journal_.append(
+        FailureRecord{.key = cell.key, .sample = sample, .step = "calibration", .what = why});
+    progress_->add(1, 1, 0);
+  }
+}
+
+void Coordinator::write_cell(const Cell& cell) {
+  journal_.append(cell_record(plan_, cell, work_->choice(cell)));
+}
+
+void Coordinator::write_questions(const std::vector<bool>& ours) {
+  const bool with_contexts = plan_.config.run.store_contexts;
+  for (const auto& [d, i] : missing_questions(plan_, stored_, ours)) {
+    const Dataset& dataset = plan_.datasets[d];
+    const Sample& sample = dataset.samples[i];
+    journal_.append(
+        QuestionRecord{.dataset = dataset.info.name,
+                       .fingerprint = dataset.fingerprint,
+                       .sample = i,
+                       .sample_id = sample.id,
+                       .question = sample.question,
+                       .answers = sample.answers,
+                       .contexts = with_contexts ? sample.contexts : std::vector<std::string>{}});
+  }
+}
+
+void Coordinator::keep_alive() {
+  sends_done();
+  const Seconds every_s = std::min(kWaitEvery_s, plan_.config.run.timeout_s / 4);
+  if (!stopped_at_s_ && now_s() - waited_at_s_ > every_s) {
+    waited_at_s_ = now_s();
+    // To busy lanes too: the end that has no part in its task's methods is idle.
+    send_all(Task::Kind::kWait);
+  }
+  if (now_s() - touched_at_s_ > kTouchEvery_s) {
+    touched_at_s_ = now_s();
+    for (PairLock& lock : locks_) {
+      if (!lock.touch()) spdlog::warn("Pair '{}' was taken over by another run.", lock.pair());
+    }
+  }
+}
+
+void Coordinator::send_all(Task::Kind kind) {
+  for (const LaneRanks& ranks : lanes_) send_task({.kind = kind}, ranks);
+}
+
+// All work is done: every rank leaves its lane.
+Exit Coordinator::end() {
+  progress_->finish();
+  if (!stopped_at_s_) send_all(Task::Kind::kStop);
+  const Deadline deadline(plan_.config.run.timeout_s, "the last report of every rank", "the lanes");
+  deadline.require([&] {
+    take_reports();
+    return sends_done() && ranks_left_ == world_.size();
+  });
+  write_ranks();
+  return work_->rows_left() == 0 ? Exit::kOk : Exit::kSomeFailed;
+}
+
+void Coordinator::write_ranks() {
+  for (auto& [rank, record] : ranks_) {
+    record.run_id = journal_.run_id();
+    journal_.append(record);
+  }
+  journal_.sync();
+}
+
+}  // namespace kvcomm

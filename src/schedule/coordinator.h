@@ -1,0 +1,84 @@
+// The coordinator: a thread of rank 0 that hands tasks to the lanes, journals what they report, and
+// keeps the pairs' locks. It costs no GPU and sleeps between looks; it alone writes.
+//
+// Asked to stop, it hands out nothing more. What a lane has in hand is one exchange: a batch in one
+// cell. Its rows are waited for no longer than run.grace_s; nobody waits for the lanes themselves,
+// which go on with what they have until the process ends.
+#pragma once
+
+#include <functional>
+#include <list>
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "comm/communicator.h"
+#include "plan/plan.h"
+#include "schedule/progress.h"
+#include "schedule/worklist.h"
+#include "store/completed.h"
+#include "store/journal.h"
+#include "store/locks.h"
+#include "tasks/messages.h"
+
+namespace kvcomm {
+
+// What the samples of our cells ask and no journal of the folder tells yet: data set, sample.
+std::vector<std::pair<size_t, uint32_t>> missing_questions(const Plan& plan,
+                                                           const CompletedIndex& stored,
+                                                           const std::vector<bool>& ours);
+
+class Coordinator {
+ public:
+  // All references must outlive it. stop_asked: whether the run is to end early.
+  Coordinator(const Plan& plan, CompletedIndex& stored, Journal& journal,
+              std::vector<PairLock>& locks, Communicator& world, std::function<bool()> stop_asked);
+
+  // Runs the work of `ours` on the lanes and tells every rank in the end that it is over. Returns
+  // kOk, kSomeFailed or, as soon as a stop is asked for, kStopped.
+  Exit run(const std::vector<LaneRanks>& lanes, const std::vector<bool>& ours);
+  // After kStopped: takes what the lanes have in hand. Returns kStopped again, or what run() would
+  // have, where that was the last of the work.
+  Exit finish_in_hand();
+
+ private:
+  void look();
+  void hand_out(int lane);
+  void send_task(const Task& task, const LaneRanks& ranks);
+  bool sends_done();
+  // All that wait, whose rows are synced together; false: none was there.
+  bool take_reports();
+  bool take_report();
+  void store_rows(Report& report);
+  void store_calibration(Report& report);
+  void lose(const Cell& cell, const std::string& why);
+  void write_cell(const Cell& cell);
+  void write_questions(const std::vector<bool>& ours);
+  void keep_alive();
+  void send_all(Task::Kind kind);
+  Exit end();
+  void write_ranks();
+
+  const Plan& plan_;
+  CompletedIndex& stored_;
+  Journal& journal_;
+  std::vector<PairLock>& locks_;
+  Communicator& world_;
+  std::function<bool()> stop_asked_;
+  std::vector<LaneRanks> lanes_;
+  std::optional<Worklist> work_;
+  std::optional<Progress> progress_;
+  std::list<Transfer> sends_;  // under way: a blocking one could wait for a lane that waits for us
+  std::map<uint64_t, int> lane_of_task_;
+  std::vector<int> tasks_at_lane_;
+  std::set<int> in_hand_;  // lanes with an exchange under way
+  std::optional<Seconds> stopped_at_s_;
+  std::map<int, RankRecord> ranks_;  // what each has done so far
+  int ranks_left_ = 0;               // that have said their last
+  Seconds waited_at_s_ = now_s(), touched_at_s_ = now_s(), sleep_s_ = 0;
+};
+
+}  // namespace kvcomm

@@ -1,0 +1,95 @@
+// What is left of a sweep and who gets it next: tasks out, rows and importances in. Plain
+// bookkeeping in memory; the coordinator talks and stores.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "plan/plan.h"
+#include "select/layers.h"
+#include "store/completed.h"
+#include "tasks/messages.h"
+
+namespace kvcomm {
+
+class Worklist {
+ public:
+  // ours: pairs that this run may work on. plan and stored must outlive it.
+  Worklist(const Plan& plan, const CompletedIndex& stored, const std::vector<bool>& ours);
+
+  // The next task for a lane. A lane stays with its pair (its weights are loaded) while that has
+  // work, then takes the pair that the fewest lanes serve. Nothing: what is left waits for a
+  // calibration, or there is nothing left.
+  std::optional<Task> next(int lane);
+
+  // Rows of a task came. Failed ones of a first attempt are queued again, each sample alone; where
+  // memory ran out, its pair's batches have half as many samples from then on.
+  void take_rows(const Report& report);
+
+  // A calibration came (stored already), or failed: then it is tried once more. Returns the cells
+  // that are lost for good because of it.
+  std::vector<const Cell*> take_calibration(const Report& report);
+
+  // The layers that a cell shares, once known; nullptr where it shares none or they are not known.
+  const LayerChoice* choice(const Cell& cell) const;
+
+  // Samples of a cell that have no good row yet.
+  std::vector<uint32_t> missing(const Cell& cell) const;
+
+  uint64_t rows_left() const;                     // still to be made by this run
+  bool idle() const { return running_.empty(); }  // no lane has a task
+  // The most samples of a batch: the plan's, or what memory was found to hold.
+  int64_t batch_of(size_t pair) const;
+  bool finished() const;  // idle, and nothing can be handed out
+  bool has(uint64_t task) const { return running_.contains(task); }  // it is not done yet
+  const Task& running(uint64_t task) const;
+
+ private:
+  enum class State { kMissing, kRunning, kDone, kLost };
+  struct Calibration {
+    State state = State::kMissing;
+    uint32_t attempt = 1;
+    int64_t samples = 0;
+  };
+  struct Draft {
+    std::vector<uint32_t> samples;
+    std::vector<uint32_t> cells;
+    uint32_t attempt = 1;
+  };
+  struct Group {  // pair x data set
+    size_t pair = 0, dataset = 0;
+    std::vector<const Cell*> cells;
+    std::map<std::string, Calibration> calibrations;
+    std::deque<Draft> drafts;
+    bool drafted = false;  // drafts were made: all its calibrations are settled
+  };
+  struct Running {
+    Task task;
+    size_t group = 0;
+    uint64_t rows_left = 0;
+    std::map<uint32_t, std::vector<uint32_t>> failed;  // sample -> cells
+  };
+
+  void settle(Group& group);
+  std::vector<uint32_t> missing_cells(const Group& group, uint32_t sample) const;
+  void draft(Group& group);
+  void halve(size_t pair, int64_t batch);
+  std::vector<size_t> preference(int lane) const;
+  std::optional<Task> take_from(size_t group);
+  Task make_task(const Draft& draft) const;
+  Task start(Task task, size_t group, uint64_t rows);
+
+  const Plan& plan_;
+  const CompletedIndex& stored_;
+  std::vector<Group> groups_;
+  std::map<uint32_t, LayerChoice> choices_;  // by cell
+  std::map<uint64_t, Running> running_;      // by task
+  std::map<int, size_t> lane_pair_;
+  std::map<size_t, int64_t> halved_;  // a pair's batch, where memory ran out
+  uint64_t next_task_ = 1;
+};
+
+}  // namespace kvcomm

@@ -1,0 +1,30 @@
+// Reads a journal's sample lines, of which a folder may hold hundreds of thousands; its other lines
+// go through nlohmann's JSON (rows.h).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "store/rows.h"
+
+namespace kvcomm {
+
+class RowReader {
+ public:
+  RowReader();
+  ~RowReader();
+
+  // Bytes that must be readable behind a line.
+  static const size_t kPadding;
+
+  // The row of a JSON object. Fields that it lacks keep their defaults, others are passed over.
+  // Returns what is wrong with the line, "" for nothing.
+  std::string read(std::string_view line, SampleRow& row);
+
+ private:
+  struct Parser;
+  std::unique_ptr<Parser> parser_;
+};
+
+}  // namespace kvcomm

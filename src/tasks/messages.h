@@ -1,0 +1,79 @@
+// What the coordinator and the lanes say to each other: indices, layer sets, importances and rows.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "method/spec.h"
+#include "store/rows.h"
+
+namespace kvcomm {
+
+// A cell of a task: its method, with the layers that it shares.
+struct TaskCell {
+  uint32_t cell = 0;
+  MethodSpec spec;
+  std::vector<int> layers;
+};
+
+// Work for a lane. Both its ends get the same tasks in the same order.
+struct Task {
+  enum class Kind {
+    kRun,        // answer `samples` by every cell
+    kCalibrate,  // importances of all layers on `samples`
+    kWait,       // nothing to do yet: the coordinator lives
+    kStop,       // nothing to do any more: report and leave
+  };
+  Kind kind = Kind::kWait;
+  uint64_t id = 0;
+  uint64_t pair = 0, dataset = 0;   // places in the configuration
+  std::string dataset_fingerprint;  // the lane's own file must have the same
+  uint32_t attempt = 1;
+  int64_t batch = 1;  // samples worked on together at most
+  std::vector<uint32_t> samples;
+  std::vector<TaskCell> cells;
+  std::string calibration_key;
+};
+
+// What a rank says: that its lane has begun with a task (the receiver: models and data are there),
+// rows of one batch and cell, a calibration; where there is none of these, its seconds so far, and
+// at last that it leaves.
+struct Report {
+  enum class Kind { kBegun, kRows, kCalibration, kRank, kLast };
+  Kind kind = Kind::kRows;
+  uint64_t task = 0;
+  uint32_t cell = 0;
+  std::vector<SampleRow> rows;  // their key is the coordinator's to fill in
+  std::vector<FailureRecord> failures;
+  CalibrationRecord calibration;  // no importance: it failed, and failures say why
+  RankRecord rank;                // with every report, so that a stop loses no seconds
+};
+
+// Begins what is told of work that memory did not suffice for, at either end.
+inline constexpr std::string_view kOutOfMemory = "Out of memory: ";
+bool ran_out_of_memory(const Report& report);
+
+// Tags on the coordinator's communicator.
+inline constexpr int kTaskTag = 1;
+inline constexpr int kReportTag = 2;
+
+// Every lane hears from the coordinator this often (or four times within run.timeout_s), so that
+// the wait for a task can have a deadline.
+inline constexpr Seconds kWaitEvery_s = 5;
+
+// The world ranks of each lane: its sender and its receiver (the same in a world of one).
+struct LaneRanks {
+  bool is_one_rank() const { return sender == receiver; }
+
+  int sender = 0, receiver = 0;
+};
+
+std::string encode(const Task& task);
+std::string encode(const Report& report);
+Task decode_task(std::string_view bytes);
+Report decode_report(std::string_view bytes);
+
+}  // namespace kvcomm

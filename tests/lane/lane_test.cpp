@@ -1,0 +1,85 @@
+// A lane by itself: tasks in, reports out, both ends in this process, without MPI.
+#include "lane/lane.h"
+
+#include <c10/core/InferenceMode.h>
+#include <gtest/gtest.h>
+
+#include "tests/plan/plan_fixture.h"
+
+namespace kvcomm::testing {
+namespace {
+
+class LaneTest : public PlanTest {
+ protected:
+  LaneTest() {
+    methods_ = "[[method]]\nname = \"kvcomm\"\n[[method]]\nname = \"skyline\"\n";
+    plan_ = plan({"dataset.demo.max_new_tokens=4", "run.dtype=float32"});
+  }
+
+  Task task(Task::Kind kind, uint64_t id, std::vector<uint32_t> samples) const {
+    return {.kind = kind,
+            .id = id,
+            .dataset_fingerprint = plan_.datasets.front().fingerprint,
+            .batch = 2,
+            .samples = std::move(samples)};
+  }
+
+  std::vector<Report> run(std::deque<Task> tasks) const {
+    LocalTaskLink link(std::move(tasks));
+    Lane lane(plan_.config, {.transport = "loopback"}, link, /*lane=*/nullptr);
+    lane.run();
+    return link.reports();
+  }
+
+  Plan plan_;
+};
+
+TEST_F(LaneTest, AnswersEveryCellOfATaskBatchByBatch) {
+  Task work = task(Task::Kind::kRun, 7, {0, 1, 3});
+  work.cells = {{.cell = 0, .spec = plan_.cells[0].spec, .layers = {1, 2}},
+                {.cell = 1, .spec = plan_.cells[1].spec, .layers = {}}};
+  const std::vector<Report> reports = run({{.kind = Task::Kind::kWait}, work});
+  // It has begun; two batches in two cells; it leaves.
+  ASSERT_EQ(reports.size(), 6U);
+  EXPECT_EQ(reports.front().kind, Report::Kind::kBegun);
+  EXPECT_EQ(reports.back().kind, Report::Kind::kLast);
+  std::vector<std::pair<uint32_t, std::vector<uint32_t>>> seen;
+  for (size_t i = 1; i < 5; ++i) {
+    EXPECT_EQ(reports[i].kind, Report::Kind::kRows);
+    EXPECT_EQ(reports[i].task, 7U);
+    auto& [cell, samples] = seen.emplace_back(reports[i].cell, std::vector<uint32_t>{});
+    for (const SampleRow& row : reports[i].rows) {
+      samples.push_back(row.sample);
+      EXPECT_FALSE(row.failed);
+      EXPECT_GT(row.output_tokens, 0U);
+      const uint64_t a_token = 2 * 2 * 8 * sizeof(float);  // keys and values of 2 heads of 8
+      EXPECT_EQ(row.payload_bytes, cell == 0 ? 2 * a_token * row.context_tokens : 0);
+    }
+  }
+  using Samples = std::vector<uint32_t>;
+  EXPECT_EQ(seen, (decltype(seen){
+                      {0, Samples{0, 1}}, {1, Samples{0, 1}}, {0, Samples{3}}, {1, Samples{3}}}));
+}
+
+TEST_F(LaneTest, MeasuresImportancesOfAllLayers) {
+  const std::vector<Report> reports = run({task(Task::Kind::kCalibrate, 3, {0, 1})});
+  ASSERT_EQ(reports.size(), 3U);
+  const Report& measured = reports[1];
+  EXPECT_EQ(measured.kind, Report::Kind::kCalibration);
+  EXPECT_TRUE(measured.failures.empty());
+  ASSERT_EQ(measured.calibration.importance.size(), 4U);
+  for (const double importance : measured.calibration.importance) {
+    EXPECT_GT(importance, 0);
+    EXPECT_LT(importance, 1);
+  }
+  EXPECT_GT(measured.calibration.bytes, 0U);
+}
+
+TEST_F(LaneTest, RefusesDataThatRankZeroDidNotPlanWith) {
+  Task work = task(Task::Kind::kRun, 1, {0});
+  work.dataset_fingerprint = "another";
+  EXPECT_THROW(run({work}), Error);
+}
+
+}  // namespace
+}  // namespace kvcomm::testing
