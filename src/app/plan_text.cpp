@@ -139,10 +139,10 @@ class PlanWriter {
 
   // What the first cell to ask for importances sends for them: keys and values of all layers.
   Amount calibration_of(const Cell& cell) {
-    if (!profile_of(cell.spec, plan_.fidelity).needs_importance) return {};
+    const int64_t wanted = profile_of(cell.spec, plan_.fidelity).calibration_samples;
+    if (wanted == 0) return {};
     Cell probe = cell;
-    probe.samples = std::min(cell.spec.resolved.at("calibration_samples").get<int64_t>(),
-                             sample_count(plan_.datasets[cell.dataset]));
+    probe.samples = std::min(wanted, sample_count(plan_.datasets[cell.dataset]));
     if (!calibrated_.emplace(cell.pair, cell.dataset, probe.samples).second) return {};
     const ModelConfig& model = plan_.pairs[cell.pair].receiver_config;
     const std::optional<CellTokens> tokens = counter_.count(probe);

@@ -138,8 +138,9 @@ std::vector<MethodSpec> expand(const MethodSpec& spec, int64_t layers) {
 
 Profile profile(const MethodSpec& spec, const Fidelity& fidelity) {
   Profile profile = kv_profile(spec, fidelity);
-  profile.needs_importance = spec.resolved.at("layers").is_null();
-  if (profile.needs_importance) profile.fidelity.emplace_back("prior");
+  if (!spec.resolved.at("layers").is_null()) return profile;
+  profile.calibration_samples = spec.resolved.at("calibration_samples");
+  profile.fidelity.emplace_back("prior");
   return profile;
 }
 

@@ -49,7 +49,7 @@ struct Profile {
   // Both ends answer first; a last prompt, "refine", holds these answers.
   bool refines = false;
   GeneratedBy generated_by = GeneratedBy::kModel;  // the last answer
-  bool needs_importance = false;                   // of each layer, from calibration
+  int64_t calibration_samples = 0;                 // whose importances it needs; 0: none
   bool needs_equal_shapes = false;                 // what layers made is read by the other model
   bool needs_equal_widths = false;                 // as is a hidden state
   bool sends_words = false;                        // ids that the sender's model chose

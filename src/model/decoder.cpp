@@ -15,12 +15,13 @@ namespace {
 
 Activations activations_of(const ModelConfig& config, int64_t tokens, at::TensorOptions options) {
   const auto rows = [&](int64_t width) { return at::empty({tokens, width}, options); };
-  return {.normed = rows(config.hidden),
-          .qkv = rows((config.heads + 2 * config.kv_heads) * config.head_dim),
-          .attended = rows(config.heads * config.head_dim),
-          .gate_up = rows(2 * config.intermediate),
-          .gated = rows(config.intermediate),
-          .delta = rows(config.hidden)};
+  return {
+      .normed = rows(config.hidden),
+      .qkv = rows((config.heads + 2 * config.kv_heads) * config.head_dim),
+      .attended = options.device().is_cpu() ? rows(config.heads * config.head_dim) : at::Tensor(),
+      .gate_up = rows(2 * config.intermediate),
+      .gated = rows(config.intermediate),
+      .delta = rows(config.hidden)};
 }
 
 // The stream that blocks read and add to. What a block gives is added in the same pass over memory
@@ -139,7 +140,8 @@ void Decoder::Layer::attention(Step& step, KvCache& cache, const Observer& obser
                               .v = kv.v});
   const at::Tensor q = qkv.narrow(1, 0, heads);
 
-  const at::Tensor out = ops::attention(q, kv, now.ranges, a.attended.view(q.sizes()));
+  const at::Tensor out = ops::attention(
+      q, kv, now.ranges, a.attended.defined() ? a.attended.view(q.sizes()) : at::Tensor());
   if (observer.received_share) {
     std::vector<int64_t> received;
     for (const Part& part : step.parts) {

@@ -31,7 +31,8 @@ struct Part {
 
 // What layers compute one after the other, in the same memory.
 struct Activations {
-  at::Tensor normed, qkv, attended, gate_up, gated, delta;  // [tokens, width]
+  // [tokens, width]; attended is undefined where attention makes its own, as on a GPU.
+  at::Tensor normed, qkv, attended, gate_up, gated, delta;
 };
 
 struct Step {

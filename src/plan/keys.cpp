@@ -99,14 +99,13 @@ void set_keys(Cell& cell, const Plan& plan, const Prompts& prompts) {
   Json common = common_key(plan, plan.pairs[cell.pair], cell.dataset);
   if (named.sender_thinks) common["sender_thinks"] = true;
   if (named.receiver_thinks) common["receiver_thinks"] = true;
-  if (profile.needs_importance) {
+  if (profile.calibration_samples > 0) {
     Json key = common;
     const Json all = values_of(plan.fidelity);
     key["fidelity"] = {{"importance_from", all.at("importance_from")},
                        {"importance_mask", all.at("importance_mask")}};
     key["prompts"] = texts;
-    key["calibration_samples"] = cell.spec.resolved.at("calibration_samples");
-    cell.calibration_samples = key["calibration_samples"];
+    key["calibration_samples"] = cell.calibration_samples = profile.calibration_samples;
     cell.calibration_key_json = key.dump();
     cell.calibration_key = hash128_hex(cell.calibration_key_json);
   }

@@ -48,9 +48,12 @@ Lengths longest(const Plan& plan, size_t pair, Estimate estimate) {
     const Dataset& dataset = plan.datasets[cell.dataset];
     const int64_t answer = max_new_tokens(plan.config.datasets[cell.dataset], dataset.info);
     longest.answer = std::max(longest.answer, answer);
-    const int64_t said = cell.spec.resolved.value("phase1_tokens", int64_t{0});
+    const Profile profile = profile_of(cell.spec, plan.fidelity);
+    const int64_t said = wire_cost(cell.spec, plan.pairs[pair].receiver_config,
+                                   element_bytes(plan.config.run.dtype), plan.fidelity)
+                             .most_steps;
     longest.said = std::max(longest.said, said);
-    longest.reads_again |= said > 0 || cell.spec.resolved.value("model", "") == "sender";
+    longest.reads_again |= said > 0 || profile.refines || profile.answers_at == End::kSender;
     const auto count = std::min<int64_t>(cell.samples, std::ssize(dataset.samples));
     for (const Sample& sample : std::span(dataset.samples).first(static_cast<size_t>(count))) {
       size_t bytes = 0;

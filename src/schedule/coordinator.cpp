@@ -93,7 +93,8 @@ Exit Coordinator::run(const std::vector<LaneRanks>& lanes, const std::vector<boo
 Exit Coordinator::finish_in_hand() {
   const auto is_late = [&] { return now_s() - *stopped_at_s_ > plan_.config.run.grace_s; };
   while (!in_hand_.empty() && !work_->finished() && !is_late()) look();
-  take_reports();  // what came meanwhile is kept too
+  while (take_reports()) {  // what came meanwhile is kept too
+  }
   if (work_->finished()) return end();
   for (const int lane : in_hand_) {
     spdlog::warn("What lane {} has in hand did not end within run.grace_s = {} s: it is dropped.",
@@ -141,8 +142,13 @@ bool Coordinator::sends_done() {
 bool Coordinator::take_reports() {
   constexpr int kMostTogether = 256;  // lanes are to hear of new tasks meanwhile
   int taken = 0;
-  while (taken < kMostTogether && take_report()) ++taken;
-  if (taken > 0) journal_.sync();
+  try {
+    while (taken < kMostTogether && take_report()) ++taken;
+  } catch (...) {
+    journal_.sync();  // the rows before what failed are safe
+    throw;
+  }
+  journal_.sync();
   return taken > 0;
 }
 
@@ -292,7 +298,8 @@ Exit Coordinator::end() {
   if (!stopped_at_s_) send_all(Task::Kind::kStop);
   const Deadline deadline(plan_.config.run.timeout_s, "the last report of every rank", "the lanes");
   deadline.require([&] {
-    take_reports();
+    while (take_reports()) {
+    }
     return sends_done() && ranks_left_ == world_.size();
   });
   write_ranks();

@@ -106,9 +106,11 @@ void Journal::write_line(std::string_view line) {
 }
 
 void Journal::sync() {
+  if (length_ == synced_) return;
   if (::fdatasync(fd_) != 0 && errno != EINVAL) {  // EINVAL: a device, not a file
     fail_to_write(path_, "sync", errno);
   }
+  synced_ = length_;
 }
 
 // ---- reading

@@ -48,7 +48,7 @@ class Journal {
 
   std::filesystem::path path_;
   int fd_ = -1;
-  off_t length_ = 0;  // up to the end of the last whole line
+  off_t length_ = 0, synced_ = 0;  // up to the end of the last whole line, of those on the disk
 };
 
 // All records of one run, in the order in which they were written.

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "store/process.h"
 
@@ -77,9 +78,11 @@ std::optional<Seen> see(const fs::path& path) {
   fail(Exit::kEnvironment, "Cannot write the lock '{}': {}.", path.string(), std::strerror(reason));
 }
 
-// A file of this process beside a lock.
+// A file of this process beside a lock. A number alone may be another's in another container.
 fs::path own_name(const fs::path& lock, const char* what) {
-  return lock.string() + fmt::format("%{}-{}-{}", what, host_name(), ::getpid());
+  const ProcessId me = this_process();
+  return lock.string() + fmt::format("%{}-{}-{}-{}", what, me.host, me.pid,
+                                     hash64_hex(me.place + " " + me.start).substr(0, 8));
 }
 
 // Synced, so that the hosts of a network file system see who owns it.

@@ -1,5 +1,5 @@
 // Locks on pairs, so that several runs may share an output folder without doing work twice. They
-// are a courtesy, never correctness: two owners of a pair cost time only (see stored.h's rule).
+// are a courtesy, never correctness: two owners of a pair cost time only (see completed.h's rule).
 //
 // <output>/locks/<pair> holds its owner as JSON (host, pid, job id) and is touched every
 // kTouchEvery_s by it. A lock is stale when its process is gone on this host, or when the file did

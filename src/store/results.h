@@ -33,7 +33,7 @@ MeanScore mean_score(std::span<const double> scores);
 struct CellResult {
   CellRecord cell;      // with its layers, where any run knew them
   std::string variant;  // "dtype=float32": what tells it from the key that ran last; "": it is that
-  std::vector<const SampleRow*> rows;              // one a sample, by sample (rule: stored.h)
+  std::vector<const SampleRow*> rows;              // one a sample, by sample (rule: completed.h)
   const CalibrationRecord* calibration = nullptr;  // shared by all cells of its calibration_key
   uint64_t n_failed = 0;
   MeanScore mean;                     // over n, failed ones counting 0

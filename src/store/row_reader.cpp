@@ -1,9 +1,13 @@
 #include "store/row_reader.h"
 
+#include <fmt/format.h>
 #include <simdjson.h>
 
 #include <algorithm>
 #include <array>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
 
 namespace kvcomm {
 
@@ -16,11 +20,19 @@ void set(double& to, const Value& value) { to = value.is_null() ? kNone : double
 void set(bool& to, const Value& value) { to = bool{value}; }
 void set(std::string& to, const Value& value) { to = std::string_view{value}; }
 void set(uint64_t& to, const Value& value) { to = uint64_t{value}; }
-void set(uint32_t& to, const Value& value) { to = static_cast<uint32_t>(uint64_t{value}); }
+void set(uint32_t& to, const Value& value) {
+  const uint64_t all{value};
+  if (all > std::numeric_limits<uint32_t>::max()) {
+    throw std::out_of_range(fmt::format("{} is no number of a sample or an attempt", all));
+  }
+  to = static_cast<uint32_t>(all);
+}
 void set(std::vector<uint64_t>& to, const Value& value) {
+  to.clear();
   for (const Value one : value.get_array()) set(to.emplace_back(), one);
 }
 void set(std::map<std::string, double>& to, const Value& value) {
+  to.clear();
   for (const auto& [key, one] : value.get_object()) set(to[std::string(key)], one);
 }
 
@@ -42,6 +54,17 @@ const auto& fields() {
 #undef KVC_COLUMN
 #undef KVC_FIELD
   return sorted;
+}
+
+// What simdjson does not take a foreign writer's line may hold all the same: a whole number with a
+// point, or one of a field unknown here that has more digits than any type.
+std::string read_slowly(std::string_view line, SampleRow& row) {
+  try {
+    row = nlohmann::json::parse(line).get<SampleRow>();
+    return "";
+  } catch (const nlohmann::json::exception& error) {
+    return error.what();
+  }
 }
 
 }  // namespace
@@ -68,8 +91,10 @@ std::string RowReader::read(std::string_view line, SampleRow& row) {
       next->set(row, value);
       ++next;
     }
-  } catch (const simdjson::simdjson_error& error) {
+  } catch (const std::out_of_range& error) {
     return error.what();
+  } catch (const simdjson::simdjson_error&) {
+    return read_slowly(line, row);
   }
   return "";
 }

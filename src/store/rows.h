@@ -1,5 +1,5 @@
 // The records of a journal, one plain struct for each type of line. They are all that a run leaves
-// behind: results.h5 and what is done already are computed from them (results.h, stored.h).
+// behind: results.h5 and what is done already are computed from them (results.h, completed.h).
 //
 // Rules that hold for all of them: bytes are uint64, durations seconds of one host's monotonic
 // clock, layers and samples count from 0, texts are UTF-8 (what is not becomes U+FFFD when

@@ -192,14 +192,12 @@ std::thread start(std::function<void()> coordinate) {
   });
 }
 
-// What it throws ends the job: its peer and the coordinator would wait for it.
-void work_in_lane(const Config& config, const Seat& seat, Communicator& tasks,
-                  Communicator& lane_ranks) {
-  // It outlives the handlers: closing channels would wait for a peer in vain.
-  std::optional<Lane> lane;
-  MpiTaskLink link(tasks, config.run.timeout_s);
+// Makes a lane and lets it work. What it throws ends the job: its peer and the coordinator would
+// wait for it. The lane outlives the handlers: closing channels would wait for a peer in vain.
+void work_in(std::optional<Lane>& lane, const Config& config, const Seat& seat, TaskLink& tasks,
+             Communicator& lane_ranks) {
   try {
-    lane.emplace(config, seat, link, &lane_ranks);
+    lane.emplace(config, seat, tasks, &lane_ranks);
     lane->run();
   } catch (const Error& error) {
     spdlog::critical("{}", error.what());
@@ -283,7 +281,9 @@ Exit run_sweep(Communicator& world, Stop& stop, const std::function<Config()>& c
   if (world.rank() == 0) {
     coordinator = start([&] { code = coordinate(rank_zero, tasks, layout, stop, finished); });
   }
-  work_in_lane(config, seat, tasks, lane_ranks);
+  MpiTaskLink link(tasks, config.run.timeout_s);
+  std::optional<Lane> lane;  // its channels close when all ranks are here
+  work_in(lane, config, seat, link, lane_ranks);
   if (coordinator.joinable()) coordinator.join();
   // Nobody leaves with a code before rank 0 has put the results in place: mpirun would kill it.
   const std::vector<std::string> codes = world.all_gather(

@@ -18,9 +18,9 @@ namespace {
 
 using Ids = std::vector<int64_t>;
 
-class PrompterTest : public ::testing::Test {
+class PromptBuilderTest : public ::testing::Test {
  protected:
-  PrompterTest() {
+  PromptBuilderTest() {
     make_tiny_model(folder_.path() / "model");
     const auto file = folder_.path() / "model/tokenizer.json";
     std::string tokenizer = read_file(file);  // with a token that opens a thought
@@ -66,7 +66,7 @@ other_answer = "{index}: {answer}"
                        .answers = {"ship"}};
 };
 
-TEST_F(PrompterTest, AModelThatThinksHasItsThoughtClosedBeforeItAnswers) {
+TEST_F(PromptBuilderTest, AModelThatThinksHasItsThoughtClosedBeforeItAnswers) {
   const PromptBuilder plain = prompt_builder(),
                       thinks = prompt_builder({.thinking = {.sender = true}}),
                       other = prompt_builder({.thinking = {.receiver = true}});
@@ -87,14 +87,14 @@ TEST_F(PrompterTest, AModelThatThinksHasItsThoughtClosedBeforeItAnswers) {
             joined(plain.refine(sample_, "a", others).ids, close));
 }
 
-TEST_F(PrompterTest, AThoughtIsClosedBeforeTheAnswerBegins) {
+TEST_F(PromptBuilderTest, AThoughtIsClosedBeforeTheAnswerBegins) {
   std::ofstream(folder_.path() / "prompts.toml", std::ios::app) << "answer_prefix = \"So it is\"\n";
   const Ids end = joined(encode("</think>\n\n"), encode("So it is"));
   const Ids asked = prompt_builder({.thinking = {.receiver = true}}).receiver(sample_);
   EXPECT_EQ(Ids(asked.end() - std::ssize(end), asked.end()), end);
 }
 
-TEST_F(PrompterTest, LongPromptsKeepTheirEnds) {
+TEST_F(PromptBuilderTest, LongPromptsKeepTheirEnds) {
   const Ids whole = prompt_builder().sender(sample_, 0);
   const auto question = std::ssize(prompt_builder().receiver(sample_));
   const int64_t room = std::ssize(whole) - 5;
@@ -114,7 +114,7 @@ TEST_F(PrompterTest, LongPromptsKeepTheirEnds) {
             whole);
 }
 
-TEST_F(PrompterTest, WhatDoesNotFitIsRefusedWithItsLength) {
+TEST_F(PromptBuilderTest, WhatDoesNotFitIsRefusedWithItsLength) {
   const PromptBuilder small = prompt_builder({.max_input_tokens = 9});
   EXPECT_THAT(
       [&] { small.skyline(sample_, End::kReceiver); },
@@ -129,7 +129,7 @@ TEST_F(PrompterTest, WhatDoesNotFitIsRefusedWithItsLength) {
                Error);
 }
 
-TEST_F(PrompterTest, APromptOfNoTokensIsRefusedByName) {
+TEST_F(PromptBuilderTest, APromptOfNoTokensIsRefusedByName) {
   std::ofstream(folder_.path() / "model/chat_template.jinja") << "{{ '' }}";
   const PromptBuilder nothing = prompt_builder();
   for (const auto& ask : {std::function<void()>([&] { nothing.sender(sample_, 0); }),
@@ -140,7 +140,7 @@ TEST_F(PrompterTest, APromptOfNoTokensIsRefusedByName) {
   }
 }
 
-TEST_F(PrompterTest, AnswersOfVectorsStandWhereTextWould) {
+TEST_F(PromptBuilderTest, AnswersOfVectorsStandWhereTextWould) {
   const at::Tensor own = at::full({2, 32}, 1.0), theirs = at::full({3, 32}, 2.0);
   const Prompt prompt = prompt_builder().refine(sample_, own, std::vector<at::Tensor>{theirs});
   Ids expected = encode("<bos>Q: What came in? mine <");  // the template writes the <bos>
@@ -152,7 +152,7 @@ TEST_F(PrompterTest, AnswersOfVectorsStandWhereTextWould) {
   EXPECT_TRUE(at::equal(prompt.vectors, at::cat({own, theirs})));
 }
 
-TEST_F(PrompterTest, AnEosThatEndedAnAnswerIsNoPartOfIt) {
+TEST_F(PromptBuilderTest, AnEosThatEndedAnAnswerIsNoPartOfIt) {
   const Ids the = encode("the!"), marks = encode("!!");
   const std::array<int64_t, 2> eos{the.back(), 7};
   EXPECT_EQ(prompt_builder().said(the, eos), "the");
@@ -161,7 +161,7 @@ TEST_F(PrompterTest, AnEosThatEndedAnAnswerIsNoPartOfIt) {
   EXPECT_EQ(prompt_builder().said({}, eos), "");
 }
 
-TEST_F(PrompterTest, SpacesAreCleanedUpWhereTheRunAndTheTokenizerSaySo) {
+TEST_F(PromptBuilderTest, SpacesAreCleanedUpWhereTheRunAndTheTokenizerSaySo) {
   const Ids ids = encode("it 's x != y .");
   EXPECT_EQ(prompt_builder({.cleans_up_spaces = true}).said(ids, {}), "it 's x != y .");
   const auto file = folder_.path() / "model/tokenizer_config.json";
@@ -171,7 +171,7 @@ TEST_F(PrompterTest, SpacesAreCleanedUpWhereTheRunAndTheTokenizerSaySo) {
   EXPECT_EQ(prompt_builder({.cleans_up_spaces = true}).said(ids, {}), "it's x!= y.");
 }
 
-TEST_F(PrompterTest, WhatMarksAnswersMustNotStandInTheWording) {
+TEST_F(PromptBuilderTest, WhatMarksAnswersMustNotStandInTheWording) {
   const std::vector<at::Tensor> others{at::zeros({3, 32})};
   std::ofstream(folder_.path() / "prompts.toml", std::ios::app)
       << "question_suffix = \" \uE000\"\n";
@@ -182,7 +182,7 @@ TEST_F(PrompterTest, WhatMarksAnswersMustNotStandInTheWording) {
       ::testing::ThrowsMessage<Error>(::testing::HasSubstr("U+E000")));
 }
 
-TEST_F(PrompterTest, WordsStandWhereTheyBelong) {
+TEST_F(PromptBuilderTest, WordsStandWhereTheyBelong) {
   const std::vector<std::string> others{"{own_answer}", " two "};
   EXPECT_EQ(prompt_builder().refine(sample_, "one", others).ids,
             encode("<bos>Q: What came in? mine <one> theirs <1: {own_answer}\n2:  two >. -- "));

@@ -14,7 +14,7 @@ using Json = nlohmann::ordered_json;
 const std::vector<double> kImportance = {0.1, 0.4, 0.2, 0.3, 0.05};
 
 bool needs_importance(const MethodSpec& spec) {
-  return profile_of(spec, Fidelity::paper()).needs_importance;
+  return profile_of(spec, Fidelity::paper()).calibration_samples > 0;
 }
 
 MethodSpec spec(const char* name, const Json& set) {

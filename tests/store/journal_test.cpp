@@ -50,10 +50,6 @@ void overwrite(const fs::path& path, const std::string& content) {
 TEST(Rows, EveryRecordReadsBackAsWritten) {
   expect_round_trip(example_run("run"));
   expect_round_trip(example_kv_cell("k", "kvcomm(ratio=0.5)"));
-  SampleRow row = retried(failed(example_kv_row("k", 4294967295u, 1.0 / 3)));
-  row.kv_bytes = 18446744073709551615u;
-  row.sender_prefill_s = 0.1;
-  expect_round_trip(row);
   expect_round_trip(
       CalibrationRecord{.key = "c", .importance = {0.1, 1e-300}, .bytes = 9, .seconds = 0.2});
   expect_round_trip(RankRecord{.run_id = "run", .rank = 3, .pid = 1LL << 40, .idle_s = 0.25});
@@ -69,10 +65,61 @@ TEST(Rows, NumbersThatDoNotExistStayNaN) {
   EXPECT_EQ(back.layers.at(0).rank, -1);
 }
 
-TEST(Rows, AFieldThatAnOlderJournalLacksKeepsItsDefault) {
-  const auto row = nlohmann::json::parse(R"({"key":"k","sample":3})").get<SampleRow>();
+// What a journal with this line, with its checksum, gives.
+Journals journals_of(const std::string& fields) {
+  const TemporaryFolder folder;
+  fs::create_directories(folder.path() / "journal");
+  const std::string line = R"({"t":"sample",)" + fields;
+  overwrite(folder.path() / "journal/run.jsonl",
+            line + R"(,"xxh3":")" + hash64_hex(line) + "\"}\n");
+  return read_journals(folder.path());
+}
+
+SampleRow row_of(const std::string& fields) {
+  const Journals journals = journals_of(fields);
+  for (const JournalFault& fault : journals.faults) ADD_FAILURE() << describe(fault);
+  return journals.runs.at(0).samples.empty() ? SampleRow{} : journals.runs.at(0).samples.front();
+}
+
+TEST(RowReader, ARowReadsBackAsWritten) {
+  SampleRow row = retried(failed(example_kv_row("k", 4294967295u, 1.0 / 3)));
+  row.kv_bytes = 18446744073709551615u;
+  row.sender_prefill_s = 0.1;
+  row.decode_s = kNone;
+  row.answer = std::string("caf\u00e9 \ufffd\n\t\"\\ \0 end", 19);
+  row.further_scores = {{"f1", 0.25}};
+  const std::string text = text_of(row);
+  EXPECT_EQ(text_of(row_of(text.substr(1, text.size() - 2))), text);
+}
+
+TEST(RowReader, AFieldThatAnOlderJournalLacksKeepsItsDefault) {
+  const SampleRow row = row_of(R"("key":"k","sample":3)");
+  EXPECT_EQ(row.key, "k");
   EXPECT_EQ(row.sample, 3u);
   EXPECT_EQ(row.attempt, 1u);
+}
+
+TEST(RowReader, WhatOthersWriteIsTakenAsFarAsItIsUnderstood) {
+  const SampleRow row = row_of(
+      R"("sample":4,"zz":123456789012345678901234567890,"kv_bytes":46.0,"layer_bytes":[1,2],)"
+      R"("a\u006eswer":"x","key":"k")");
+  EXPECT_EQ(row.sample, 4u);
+  EXPECT_EQ(row.kv_bytes, 46u);
+  EXPECT_EQ(row.answer, "x");
+  EXPECT_EQ(row_of(R"("layer_bytes":[1,2],"layer_bytes":[3])").layer_bytes,
+            std::vector<uint64_t>{3});
+}
+
+TEST(RowReader, ALineThatCannotBeIsSkippedWithTheReason) {
+  for (const auto& [fields, why] :
+       {std::pair{R"("sample":4294967296)", "4294967296 is no number of a sample"},
+        {R"("answer":7)", "must be string, but is number"},
+        {R"("sample":)", "parse error"}}) {
+    const Journals journals = journals_of(fields);
+    EXPECT_TRUE(journals.runs.at(0).samples.empty()) << fields;
+    ASSERT_EQ(journals.faults.size(), 1u) << fields;
+    EXPECT_NE(journals.faults[0].why.find(why), std::string::npos) << journals.faults[0].why;
+  }
 }
 
 TEST(JournalTest, KeepsAllRecordsInOrder) {
@@ -280,7 +327,7 @@ TEST(Faults, AKilledWriterLosesNoLineItFinished) {
   EXPECT_GE(journals.runs.at(0).samples.size(), 201u);
 }
 
-TEST(StoredTest, KnowsWhatIsDoneOverAllRuns) {
+TEST(CompletedIndexTest, KnowsWhatIsDoneOverAllRuns) {
   const TemporaryFolder folder;
   {
     Journal journal(folder.path(), example_run("run1"));
@@ -310,7 +357,7 @@ TEST(StoredTest, KnowsWhatIsDoneOverAllRuns) {
   EXPECT_EQ(stored.importance("other"), nullptr);
 }
 
-TEST(StoredTest, KnowsWhichQuestionsAreWritten) {
+TEST(CompletedIndexTest, KnowsWhichQuestionsAreWritten) {
   const TemporaryFolder folder;
   {
     Journal journal(folder.path(), example_run("run1"));
