@@ -56,18 +56,18 @@ std::string read_file(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
   if (!in) fail(Exit::kUsage, "Cannot read '{}': {}.", path.string(), std::strerror(errno));
   in.exceptions(std::ios::badbit);
-  constexpr size_t kAtOnce = 1 << 20;
-  const uintmax_t size = fs::file_size(path, error);  // where it is a file that has one
-  std::string content;
-  content.reserve((error ? 0 : size) + kAtOnce);
+  const uintmax_t size = fs::file_size(path, error);
+  // A file is read whole, with its end; what has no size (a pipe, /proc) in pieces.
+  const size_t at_once = error || size == 0 ? 1 << 16 : size + 1;
   return reading(path, [&] {
+    std::string content;
     while (in) {
       const size_t before = content.size();
-      content.resize(before + kAtOnce);
-      in.read(content.data() + before, kAtOnce);
+      content.resize(before + at_once);
+      in.read(content.data() + before, static_cast<std::streamsize>(at_once));
       content.resize(before + static_cast<size_t>(in.gcount()));
     }
-    return std::move(content);
+    return content;
   });
 }
 

@@ -5,8 +5,10 @@
 
 namespace kvcomm {
 
-// Which end's model answers.
-Parameter answering_model();
+// The type of such a method, without its name and summary. Its profile says what the agent reads.
+MethodType alone_type(decltype(MethodType::profile) profile);
+
+// Of a profile: which end's model answers.
 End answering_end(const MethodSpec& spec);
 
 }  // namespace kvcomm

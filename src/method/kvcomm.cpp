@@ -136,19 +136,20 @@ std::vector<MethodSpec> expand(const MethodSpec& spec, int64_t layers) {
   return cells;
 }
 
-Profile profile(const MethodSpec& spec, const Fidelity& fidelity) {
-  Profile profile = kv_profile(spec, fidelity);
+Profile ranked_profile(const MethodSpec& spec, Start start) {
+  Profile profile = kv_profile(spec, start);
   if (!spec.resolved.at("layers").is_null()) return profile;
   profile.calibration_samples = spec.resolved.at("calibration_samples");
   profile.fidelity.emplace_back("prior");
   return profile;
 }
 
-Profile shifted_profile(const MethodSpec& spec, const Fidelity& fidelity) {
-  Profile shifted = profile(spec, fidelity);
-  std::ranges::replace(shifted.fidelity, std::string("unselected_prefill"),
-                       std::string("shifted_start"));
-  return shifted;
+Profile profile(const MethodSpec& spec, const Fidelity& /*fidelity*/) {
+  return ranked_profile(spec, Start::kBehind);
+}
+
+Profile shifted_profile(const MethodSpec& spec, const Fidelity& /*fidelity*/) {
+  return ranked_profile(spec, Start::kShifted);
 }
 
 std::unique_ptr<Method> make_shifted(const MethodSpec& /*spec*/, std::span<const int> chosen,

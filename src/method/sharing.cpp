@@ -44,17 +44,22 @@ Parameter ratio_parameter() {
           .range = kRatio};
 }
 
-Profile kv_profile(const MethodSpec& spec, const Fidelity& /*fidelity*/) {
+Profile kv_profile(const MethodSpec& spec, Start start) {
   Profile profile{.sender = Reading::kContext,
                   .generated_by = GeneratedBy::kConfigEosOnly,
                   .needs_equal_shapes = true,
-                  .fidelity = {"keep_layer0", "sink_token", "unselected_prefill"}};
+                  .fidelity = {"keep_layer0", "sink_token",
+                               start == Start::kShifted ? "shifted_start" : "unselected_prefill"}};
   const auto ratio = spec.resolved.find("ratio");
   if (ratio != spec.resolved.end() && !ratio->is_null()) profile.fidelity.push_back("layer_count");
   return profile;
 }
 
 namespace {
+
+Profile profile(const MethodSpec& spec, const Fidelity& /*fidelity*/) {
+  return kv_profile(spec, Start::kBehind);
+}
 
 std::unique_ptr<Method> make(const MethodSpec& /*spec*/, std::span<const int> chosen,
                              int64_t model_layers, const Fidelity& fidelity) {
@@ -89,7 +94,7 @@ MethodType kv_type() {
               "2 x layers sent x context tokens x kv_heads x head_dim x element;\n"
               "with sink_token also 2 x layers not sent x kv_heads x head_dim x element;\n"
               "with keep_layer0 layer 0 is always sent",
-          .profile = kv_profile,
+          .profile = profile,
           .make = make,
           .check = check,
           .cost = cost};

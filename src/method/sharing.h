@@ -39,7 +39,7 @@ std::unique_ptr<Method> make_kv_sharing(Sharing sharing, Start start);
 
 // ---- the parts of their types
 Parameter ratio_parameter();
-Profile kv_profile(const MethodSpec& spec, const Fidelity& fidelity);  // Start::kBehind
+Profile kv_profile(const MethodSpec& spec, Start start);
 // Without name, summary, parameters and choose; of Start::kBehind.
 MethodType kv_type();
 

@@ -53,29 +53,16 @@ struct Shape {
   }
 };
 
-#define KVC_KERNEL "ops/attention_kernel.inc"
-#include "ops/each_target.inc"
-
 template <typename T>
 struct Kernel {
-  decltype(&any::pack_queries<T>) pack_queries;
-  decltype(&any::attend_chunk<T>) attend_chunk;
-  decltype(&any::join_chunks<T>) join_chunks;
+  void (*pack_queries)(const Shape& s, const T* q, float* to);
+  void (*attend_chunk)(const Shape& s, const float* q, const T* k, const T* v, int64_t rows,
+                       Chunk out);
+  void (*join_chunks)(const Shape& s, Chunk first, int64_t chunks, T* out);
 };
 
-// The best that the processor has.
-template <typename T>
-Kernel<T> kernel() {
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("x86-64-v4")) {
-    return {v4::pack_queries<T>, v4::attend_chunk<T>, v4::join_chunks<T>};
-  }
-  if (__builtin_cpu_supports("x86-64-v3")) {
-    return {v3::pack_queries<T>, v3::attend_chunk<T>, v3::join_chunks<T>};
-  }
-#endif
-  return {any::pack_queries<T>, any::attend_chunk<T>, any::join_chunks<T>};
-}
+#define KVC_KERNEL "ops/attention_kernel.inc"
+#include "ops/each_target.inc"
 
 // The chunks of all sequences, one after the other.
 struct Plan {
@@ -103,7 +90,7 @@ struct Plan {
 template <typename T>
 void attend(const at::Tensor& q, const LayerKv& kv, const Ranges& ranges,
             const std::vector<int64_t>& sequences, at::Tensor& out) {
-  const Kernel<T> kernel = cpu::kernel<T>();
+  const Kernel<T> kernel = best_kernel<T>();
   const int64_t kv_heads = kv.k.size(1), head_dim = q.size(2), width = kv_heads * head_dim;
   const Shape shape{kv_heads, q.size(1) / kv_heads, head_dim};
   const T *queries = q.const_data_ptr<T>(), *k = kv.k.const_data_ptr<T>(),

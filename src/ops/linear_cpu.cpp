@@ -52,24 +52,14 @@ void finish(const Product<T>& p, int64_t first, int64_t rows, const float* sums,
   }
 }
 
-#define KVC_KERNEL "ops/linear_kernel.inc"
-#include "ops/each_target.inc"
-
 template <typename T>
 struct Kernel {
-  decltype(&any::pack_rows<T>) pack_rows;
-  decltype(&any::multiply<T>) multiply;
+  void (*pack_rows)(const Product<T>& p, const T* x, int64_t stride, int64_t from, int64_t to);
+  void (*multiply)(const Product<T>& p, int64_t from, int64_t to, Panel& panel);
 };
 
-// The best that the processor has.
-template <typename T>
-Kernel<T> kernel() {
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("x86-64-v4")) return {v4::pack_rows<T>, v4::multiply<T>};
-  if (__builtin_cpu_supports("x86-64-v3")) return {v3::pack_rows<T>, v3::multiply<T>};
-#endif
-  return {any::pack_rows<T>, any::multiply<T>};
-}
+#define KVC_KERNEL "ops/linear_kernel.inc"
+#include "ops/each_target.inc"
 
 // Processors with matrix units for bfloat16 have these instructions too. libtorch's library uses
 // both, which wins where there are many rows.
@@ -84,7 +74,7 @@ bool has_bfloat16_hardware() {
 template <typename T>
 void multiply(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
               at::Tensor& out) {
-  const Kernel<T> kernel = cpu::kernel<T>();
+  const Kernel<T> kernel = best_kernel<T>();
   const int64_t in = weight.size(1), rows = weight.size(0);
   for (int64_t first = 0; first < x.size(0); first += kSlab) {
     const int64_t n = std::min(kSlab, x.size(0) - first);

@@ -150,12 +150,11 @@ std::string take_line(std::string_view line, size_t behind, RowReader& rows, Str
     if (behind < RowReader::kPadding) {
       padded.reserve(line.size() + RowReader::kPadding);
       padded = line;
-      line = padded;
     }
-    const std::string fault = rows.read(line, run.samples.emplace_back());
-    if (fault.empty()) return "";
+    const auto fault = rows.read(padded.empty() ? line : padded, run.samples.emplace_back());
+    if (fault == "") return "";
     run.samples.pop_back();
-    return not_understood(fault);
+    if (fault) return not_understood(*fault);
   }
   try {
     const nlohmann::json json = nlohmann::json::parse(line);

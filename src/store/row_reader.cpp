@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <stdexcept>
 
 namespace kvcomm {
@@ -56,17 +55,6 @@ const auto& fields() {
   return sorted;
 }
 
-// What simdjson does not take a foreign writer's line may hold all the same: a whole number with a
-// point, or one of a field unknown here that has more digits than any type.
-std::string read_slowly(std::string_view line, SampleRow& row) {
-  try {
-    row = nlohmann::json::parse(line).get<SampleRow>();
-    return "";
-  } catch (const nlohmann::json::exception& error) {
-    return error.what();
-  }
-}
-
 }  // namespace
 
 struct RowReader::Parser {
@@ -78,7 +66,7 @@ const size_t RowReader::kPadding = simdjson::SIMDJSON_PADDING;
 RowReader::RowReader() : parser_(std::make_unique<Parser>()) {}
 RowReader::~RowReader() = default;
 
-std::string RowReader::read(std::string_view line, SampleRow& row) {
+std::optional<std::string> RowReader::read(std::string_view line, SampleRow& row) {
   try {
     const simdjson::dom::object object =
         parser_->json.parse(line.data(), line.size(), /*realloc_if_needed=*/false);
@@ -94,7 +82,7 @@ std::string RowReader::read(std::string_view line, SampleRow& row) {
   } catch (const std::out_of_range& error) {
     return error.what();
   } catch (const simdjson::simdjson_error&) {
-    return read_slowly(line, row);
+    return std::nullopt;
   }
   return "";
 }

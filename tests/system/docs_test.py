@@ -38,30 +38,6 @@ limit = 1
 [[method]]
 name = "skyline"
 [[method]]
-name = "kvcomm"
-ratio = 0.5
-[[method]]
-name = "kvcomm"
-layer_count = 1
-[[method]]
-name = "kvcomm"
-layer_counts = "all"
-[[method]]
-name = "kvcomm"
-layers = [1]
-[[method]]
-name = "kvcomm_s"
-ratio = 0.5
-[[method]]
-name = "kvcomm_s"
-layer_count = 1
-[[method]]
-name = "kvcomm_s"
-layer_counts = "all"
-[[method]]
-name = "kvcomm_s"
-layers = [1]
-[[method]]
 name = "random"
 [[method]]
 name = "contiguous"
@@ -76,7 +52,8 @@ name = "ac"
 name = "nld"
 [[method]]
 name = "cipher"
-"""
+""" + "".join(f'[[method]]\nname = "{method}"\n{layers}\n' for method in ("kvcomm", "kvcomm_s")
+              for layers in ("ratio = 0.5", "layer_count = 1", 'layer_counts = "all"', "layers = [1]"))
 
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`\n]+)`")
