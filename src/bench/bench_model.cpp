@@ -121,14 +121,14 @@ ModelRow measure(const Decoder& model, const ModelOptions& options, const Load& 
 
 ModelReport measure_all(const ModelOptions& options, const ModelConfig& config,
                         const Stage& stage) {
-  const DeviceWatch watch(stage.place.device);
-  const Decoder model = load(options, config, stage.place.device);
+  const DeviceWatch watch(stage.seat.device);
+  const Decoder model = load(options, config, stage.seat.device);
   const bool random = options.model.empty();
   const auto& folder = random ? options.random_weights : options.model;
   ModelReport report{
       .model = random ? fmt::format("random weights of {}", folder.string()) : folder.string(),
       .dtype = std::string(to_text(options.run.dtype)),
-      .device = stage.place.device.str(),
+      .device = stage.seat.device.str(),
       .threads = stage.threads,
       .load_s = watch.elapsed_s()};
   spdlog::info("The weights are there after {:.1f} s.", report.load_s);
@@ -178,7 +178,7 @@ Exit bench_model(Communicator& world, const ModelOptions& options,
   try {
     finished(measure_all(options, config, set));
   } catch (const c10::Error& error) {
-    fail(Exit::kEnvironment, "The measurement failed on the device {}: {}", set.place.device.str(),
+    fail(Exit::kEnvironment, "The measurement failed on the device {}: {}", set.seat.device.str(),
          error.what_without_backtrace());
   }
   return Exit::kOk;

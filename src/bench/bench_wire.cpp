@@ -64,7 +64,7 @@ std::vector<Header> headers_of(const WireOptions& options, const ModelConfig& mo
 
 // An end holds a message twice: as tensors, and as one buffer for the bare message.
 void require_memory(const std::vector<Header>& headers, const Stage& stage) {
-  const int64_t ends = stage.place.role == Role::kBoth ? 2 : 1;
+  const int64_t ends = stage.seat.role == Role::kBoth ? 2 : 1;
   for (const Header& header : headers) {
     const auto payload = static_cast<int64_t>(payload_bytes(header));
     const int64_t needed = 2 * ends * payload;
@@ -150,14 +150,14 @@ Exit bench_wire(Communicator& world, const WireOptions& options,
   WireReport report{.shape = fmt::format("{} layers, {} KV heads of {}", model.layers,
                                          model.kv_heads, model.head_dim),
                     .dtype = std::string(to_text(options.run.dtype)),
-                    .device = stage.place.device.str(),
-                    .transport = stage.place.transport};
-  Communicator lane = world.split(stage.place.lane, stage.place.role == Role::kReceiver ? 1 : 0);
+                    .device = stage.seat.device.str(),
+                    .transport = stage.seat.transport};
+  Communicator lane = world.split(stage.seat.lane, stage.seat.role == Role::kReceiver ? 1 : 0);
   std::optional<WireEnds> ends;  // outlives the handler: closing would wait for a peer in vain
   try {
-    ends.emplace(lane, stage.place, options.run.timeout_s);
+    ends.emplace(lane, stage.seat, options.run.timeout_s);
     for (const Header& header : headers) {
-      report.rows.push_back(measure(*ends, header, options, stage.place.device));
+      report.rows.push_back(measure(*ends, header, options, stage.seat.device));
       if (!ends->sends()) continue;
       spdlog::info("{} bytes: {} times.", report.rows.back().bytes, options.samples);
     }

@@ -17,7 +17,7 @@ std::variant<Stage, Exit> set_stage(Communicator& world, const RunConfig& run,
   Stage stage;
   failure = attempt([&] {
     stage.layout = lay_out(world, run, device);
-    stage.place = seat_of(stage.layout, world.rank(), {.run = run}, device);
+    stage.seat = seat_of(stage.layout, world.rank(), {.run = run}, device);
     stage.threads = set_threads(run, stage.layout, world.rank());
   });
   if (const auto code = agree(world, failure)) return *code;

@@ -14,7 +14,7 @@ namespace kvcomm::bench {
 
 struct Stage {
   Layout layout;
-  Seat place;
+  Seat seat;
   int threads = 1;
 };
 

@@ -15,32 +15,32 @@ namespace {
 // On the lane's communicator, beside the channel's own.
 constexpr int kAcknowledgeTag = 32, kRawTag = 33;
 
-std::string peer_name(const Seat& place) { return fmt::format("rank {}", place.peer); }
+std::string peer_name(const Seat& seat) { return fmt::format("rank {}", seat.peer); }
 
 }  // namespace
 
-WireEnds::WireEnds(Communicator& lane, Seat place, Seconds timeout_s)
+WireEnds::WireEnds(Communicator& lane, Seat seat, Seconds timeout_s)
     : lane_(lane),
-      place_(std::move(place)),
+      seat_(std::move(seat)),
       timeout_s_(timeout_s),
       with_sums_(open(/*checksums=*/true)),
       without_sums_(open(/*checksums=*/false)) {}
 
 ChannelEnds WireEnds::open(bool checksums) {
-  return open_channel({.transport = place_.transport,
+  return open_channel({.transport = seat_.transport,
                        .sends = sends(),
                        .receives = receives(),
-                       .peer = place_.peer,
-                       .channel = {.device = place_.device,
+                       .peer = seat_.peer,
+                       .channel = {.device = seat_.device,
                                    .timeout_s = timeout_s_,
-                                   .peer = peer_name(place_),
+                                   .peer = peer_name(seat_),
                                    .checksums = checksums}},
                       &lane_);
 }
 
 template <typename Done>
 void WireEnds::spin(const Done& done, const char* what) const {
-  const Deadline deadline(timeout_s_, what, peer_name(place_));
+  const Deadline deadline(timeout_s_, what, peer_name(seat_));
   while (!done()) {
     if (deadline.expired()) deadline.fail_expired();
     std::this_thread::yield();
@@ -51,15 +51,15 @@ void WireEnds::acknowledge() {
   constexpr const char* kWhat = "the word that all is there";
   if (sends() && receives()) return;
   if (receives()) {
-    lane_.send("!", place_.peer, kAcknowledgeTag, {timeout_s_, kWhat, peer_name(place_)});
+    lane_.send("!", seat_.peer, kAcknowledgeTag, {timeout_s_, kWhat, peer_name(seat_)});
   } else {
-    spin([&] { return lane_.poll(kAcknowledgeTag, place_.peer).has_value(); }, kWhat);
+    spin([&] { return lane_.poll(kAcknowledgeTag, seat_.peer).has_value(); }, kWhat);
   }
 }
 
 Seconds WireEnds::message(Sums sums, const Header& header, const std::vector<at::Tensor>& tensors) {
   ChannelEnds& now = ends(sums);
-  const DeviceWatch watch(place_.device);
+  const DeviceWatch watch(seat_.device);
   if (sends()) {
     now.sender->offer(header);
     for (const at::Tensor& tensor : tensors) now.sender->put(tensor);
@@ -73,7 +73,7 @@ Seconds WireEnds::message(Sums sums, const Header& header, const std::vector<at:
     if (!std::ranges::all_of(delivery.intact, std::identity{})) {
       fail(Exit::kIntegrity, "A message's bytes are not those that were sent: their sums differ.");
     }
-    wait_for_device(place_.device);
+    wait_for_device(seat_.device);
   }
   acknowledge();
   return watch.elapsed_s();
@@ -84,8 +84,8 @@ void WireEnds::move_by_mpi(const at::Tensor& buffer) {
   const std::span bytes(static_cast<std::byte*>(buffer.mutable_data_ptr()), buffer.nbytes());
   std::vector<Transfer> parts;
   in_parts(bytes, ChannelOptions{}.part_bytes, [&](std::span<std::byte> part) {
-    parts.push_back(sends() ? lane_.start_send(part, owner, place_.peer, kRawTag)
-                            : lane_.start_receive(part, owner, place_.peer, kRawTag));
+    parts.push_back(sends() ? lane_.start_send(part, owner, seat_.peer, kRawTag)
+                            : lane_.start_receive(part, owner, seat_.peer, kRawTag));
   });
   spin([&] { return std::ranges::all_of(parts, &Transfer::done); }, "a bare message");
 }
@@ -94,9 +94,9 @@ void WireEnds::move_by_nccl(const at::Tensor& buffer) {
   NcclLink& link = *with_sums_.link;
   link.follow_compute();
   NcclGroup group(link);
-  if (sends()) link.send(buffer, place_.peer);
+  if (sends()) link.send(buffer, seat_.peer);
   const at::Tensor back = sends() && receives() ? at::empty_like(buffer) : buffer;
-  if (receives()) link.receive(back, place_.peer);
+  if (receives()) link.receive(back, seat_.peer);
   group.end();
   spin([&] { return link.idle(); }, "a bare message");
 }
@@ -105,9 +105,9 @@ Seconds WireEnds::raw(uint64_t bytes) {
   const bool by_nccl = with_sums_.link != nullptr;
   if (!buffer_.defined() || buffer_.nbytes() != bytes) {
     buffer_ = at::ones(static_cast<int64_t>(bytes),
-                       at::TensorOptions(at::kByte).device(by_nccl ? place_.device : at::kCPU));
+                       at::TensorOptions(at::kByte).device(by_nccl ? seat_.device : at::kCPU));
   }
-  const DeviceWatch watch(place_.device);
+  const DeviceWatch watch(seat_.device);
   by_nccl ? move_by_nccl(buffer_) : move_by_mpi(buffer_);
   acknowledge();
   return watch.elapsed_s();

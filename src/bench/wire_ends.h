@@ -17,12 +17,12 @@ namespace kvcomm::bench {
 class WireEnds {
  public:
   // Collective over the lane, which must outlive this.
-  WireEnds(Communicator& lane, Seat place, Seconds timeout_s);
+  WireEnds(Communicator& lane, Seat seat, Seconds timeout_s);
 
-  bool sends() const { return place_.role != Role::kReceiver; }
-  bool receives() const { return place_.role != Role::kSender; }
+  bool sends() const { return seat_.sends(); }
+  bool receives() const { return seat_.receives(); }
   // Whether there is a wire beside which a bare message can be timed.
-  bool has_wire() const { return place_.transport != "loopback"; }
+  bool has_wire() const { return seat_.transport != "loopback"; }
 
   // Both ends call each of these; the sender's seconds count. They end when the receiver has said
   // that it has all.
@@ -47,7 +47,7 @@ class WireEnds {
   void spin(const Done& done, const char* what) const;
 
   Communicator& lane_;
-  Seat place_;
+  Seat seat_;
   Seconds timeout_s_;
   ChannelEnds with_sums_, without_sums_;
   at::Tensor buffer_;  // [bytes] uint8, of the last raw()

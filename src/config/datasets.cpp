@@ -48,8 +48,7 @@ void check_prompts(const DatasetConfig& dataset, const GivenTable& table, Proble
   if (!is_kind || dataset.prompts == dataset.name) return;
   problems.add(
       "{}: the prompts' table [{}] would take the place of prompts = \"{}\", since a data set's "
-      "own "
-      "name goes first; give the data set another name.",
+      "own name goes first; give the data set another name.",
       place_of(table, "name"), dataset.name, *dataset.prompts);
 }
 

@@ -42,8 +42,7 @@ Seconds PairSession::prepare(const Task& task) {
   if (dataset_->fingerprint != task.dataset_fingerprint) {
     fail(Exit::kUsage,
          "'{}' is not the file that rank 0 planned with (its fingerprint is {}, not {}): it "
-         "changed, or "
-         "this node sees another one.",
+         "changed, or this node sees another one.",
          dataset_->path.string(), dataset_->fingerprint, task.dataset_fingerprint);
   }
   return load_s;

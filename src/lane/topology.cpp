@@ -194,8 +194,7 @@ int set_threads(const RunConfig& run, const Layout& layout, int world_rank) {
   if (threads > cores) {
     spdlog::warn(
         "Rank {} works with {} threads, but may use {} cores: launch with --bind-to none, or map "
-        "more "
-        "cores to a rank.",
+        "more cores to a rank.",
         world_rank, threads, cores);
   }
   at::set_num_threads(threads);

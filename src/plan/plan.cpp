@@ -214,9 +214,8 @@ void require_same_shape(const PlannedPair& pair) {
     if (sender == receiver) return;
     fail(Exit::kUsage,
          "the sender has {} {}, the receiver {}. Keys, values and vectors can only be shared "
-         "between "
-         "models of the same shape: choose two fine-tunes of one base, or leave the method or the "
-         "pair out.",
+         "between models of the same shape: choose two fine-tunes of one base, or leave the "
+         "method or the pair out.",
          sender, what, receiver);
   };
   require_equal("layers", s.layers, r.layers);

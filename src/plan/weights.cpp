@@ -21,8 +21,7 @@ struct PlannedWeights {
 void warn_of_other_head(const fs::path& folder, bool dropped) {
   spdlog::warn(
       "'{}': config.json ties lm_head to the embeddings (tie_word_embeddings), and the weights "
-      "hold "
-      "an lm_head.weight of other values: {} (fidelity.tie_other_head = {}).",
+      "hold an lm_head.weight of other values: {} (fidelity.tie_other_head = {}).",
       folder.string(),
       dropped ? "it is dropped, as by transformers 4.53.3"
               : "it is used and nothing is tied, as by transformers of today",

@@ -140,8 +140,7 @@ void prepare(RankZero& rank_zero, const Config& config, const Layout& layout,
   if (nothing_ours && !done) {
     fail(Exit::kUsage,
          "Every pair of this sweep is held by another live run on '{}': wait for it, or choose "
-         "another "
-         "folder with --output.",
+         "another folder with --output.",
          config.run.output.string());
   }
   const bool all_asked =
