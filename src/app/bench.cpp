@@ -170,9 +170,12 @@ std::string wire_table(const bench::WireReport& report) {
                     row.raw.empty() ? "-" : percent(row.share_of_raw()),
                     milliseconds(bench::median(row.without_sums)), percent(row.share_of_sums())});
   }
+  const std::string wire = report.throttle == 0 ? report.transport
+                                                : fmt::format("{} at {} GB/s at most",
+                                                              report.transport, report.throttle);
   return fmt::format("Keys and values of {} ({}, {}, {}, {} samples)\n{}", report.shape,
-                     report.dtype, report.device, report.transport,
-                     report.rows.front().message.size(), text_table(rows, 0));
+                     report.dtype, report.device, wire, report.rows.front().message.size(),
+                     text_table(rows, 0));
 }
 
 void add_wire(CLI::App& bench, const Words& argv, Action& action) {
@@ -208,6 +211,10 @@ void add_wire(CLI::App& bench, const Words& argv, Action& action) {
   command.add_option("--warm-up", options->warm_up, "Messages of each size before them")
       ->check(CLI::Range(0, 1'000'000))
       ->capture_default_str();
+  command
+      .add_option("--throttle", options->throttle,
+                  "GB/s that messages go at most, as over a slower network; bare ones are not held")
+      ->check(CLI::PositiveNumber);
   options->run.timeout_s = 60;
   command.add_option("--timeout-s", options->run.timeout_s, "Of each wait for the other rank")
       ->check(CLI::PositiveNumber)

@@ -151,11 +151,13 @@ Exit bench_wire(Communicator& world, const WireOptions& options,
                                          model.kv_heads, model.head_dim),
                     .dtype = std::string(to_text(options.run.dtype)),
                     .device = stage.seat.device.str(),
-                    .transport = stage.seat.transport};
-  Communicator lane = world.split(stage.seat.lane, stage.seat.role == Role::kReceiver ? 1 : 0);
+                    .transport = stage.seat.transport,
+                    .throttle = options.throttle,
+                    .rows = {}};
+  Communicator lane = world.split(stage.seat.lane, stage.seat.rank_in_lane());
   std::optional<WireEnds> ends;  // outlives the handler: closing would wait for a peer in vain
   try {
-    ends.emplace(lane, stage.seat, options.run.timeout_s);
+    ends.emplace(lane, stage.seat, options.run.timeout_s, 1e9 * options.throttle);
     for (const Header& header : headers) {
       report.rows.push_back(measure(*ends, header, options, stage.seat.device));
       if (!ends->sends()) continue;

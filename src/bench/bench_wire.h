@@ -27,6 +27,7 @@ struct WireOptions {
   std::vector<int64_t> layers;  // how many are sent, in the ratio's place; empty: the ratio says
   int64_t samples = 50;
   int64_t warm_up = 5;           // messages before those that count
+  double throttle = 0;           // GB/s that messages go at most; 0: as fast as they go
   std::filesystem::path record;  // where the report will be written; empty: nowhere
 };
 
@@ -48,6 +49,7 @@ struct WireRow {
 
 struct WireReport {
   std::string shape, dtype, device, transport;
+  double throttle = 0;  // as in the options
   std::vector<WireRow> rows;
 };
 

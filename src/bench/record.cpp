@@ -79,9 +79,13 @@ Json to_json(const ModelReport& report) {
 }
 
 Json to_json(const WireReport& report) {
-  return {
-      {"bench", "wire"},         {"shape", report.shape},         {"dtype", report.dtype},
-      {"device", report.device}, {"transport", report.transport}, {"rows", to_json(report.rows)}};
+  return {{"bench", "wire"},
+          {"shape", report.shape},
+          {"dtype", report.dtype},
+          {"device", report.device},
+          {"transport", report.transport},
+          {"throttle_gb_per_s", report.throttle},
+          {"rows", to_json(report.rows)}};
 }
 
 void require_place_for_record(const std::filesystem::path& path) {

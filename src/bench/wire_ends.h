@@ -1,4 +1,4 @@
-// This rank's part of a lane that is measured: messages by the channel that a sweep has, and bare
+// This rank's part of a lane that is measured: messages by the ends that a sweep has, and bare
 // ones, both timed alike.
 #pragma once
 
@@ -7,17 +7,17 @@
 #include <string>
 #include <vector>
 
-#include "comm/channel.h"
 #include "comm/communicator.h"
-#include "comm/open_channel.h"
-#include "lane/lane.h"
+#include "comm/open_ends.h"
+#include "lane/seat.h"
 
 namespace kvcomm::bench {
 
 class WireEnds {
  public:
   // Collective over the lane, which must outlive this.
-  WireEnds(Communicator& lane, Seat seat, Seconds timeout_s);
+  // bytes_per_s: messages go no faster; 0: as fast as they go.
+  WireEnds(Communicator& lane, Seat seat, Seconds timeout_s, double bytes_per_s);
 
   bool sends() const { return seat_.sends(); }
   bool receives() const { return seat_.receives(); }
@@ -37,8 +37,10 @@ class WireEnds {
   void forget_samples();
 
  private:
-  ChannelEnds& ends(Sums sums) { return sums == Sums::kOn ? with_sums_ : without_sums_; }
-  ChannelEnds open(bool checksums);
+  PipeEnds& ends(Sums sums) { return sums == Sums::kOn ? with_sums_ : without_sums_; }
+  PipeEnds open(bool checksums);
+  int peer() const { return seat_.role == Role::kBoth ? 0 : seat_.peers().front(); }
+  std::string peer_name() const;
   void move_by_mpi(const at::Tensor& buffer);
   void move_by_nccl(const at::Tensor& buffer);
   void acknowledge();
@@ -49,7 +51,8 @@ class WireEnds {
   Communicator& lane_;
   Seat seat_;
   Seconds timeout_s_;
-  ChannelEnds with_sums_, without_sums_;
+  double bytes_per_s_;
+  PipeEnds with_sums_, without_sums_;
   at::Tensor buffer_;  // [bytes] uint8, of the last raw()
 };
 

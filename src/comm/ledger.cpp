@@ -21,18 +21,7 @@ std::vector<uint64_t> Ledger::kv_layers_of_sample(uint32_t cell, uint32_t sample
   return found == kv_layers_by_sample_.end() ? std::vector<uint64_t>{} : found->second;
 }
 
-void Ledger::begin(const Header& header) {
-  open_header_bytes_ = 0;
-  trace_.push_back({header.kind, header.cell, {}, 0});
-}
-
-void Ledger::count_header(const Header& header, size_t bytes) {
-  by_kind_[static_cast<size_t>(header.kind)].header += bytes;
-  open_header_bytes_ += bytes;
-}
-
-void Ledger::count_payload(const Header& header, const TensorSpec& spec, const at::Tensor& tensor) {
-  const uint64_t bytes = tensor.nbytes();
+void Ledger::add_tensor(const Header& header, const TensorSpec& spec, uint64_t bytes) {
   by_kind_[static_cast<size_t>(header.kind)].payload += bytes;
   if (header.kind == PayloadKind::kKv) kv_by_layer_[{header.cell, spec.layer}] += bytes;
   for (const SampleRows& sample : header.samples) {
@@ -49,14 +38,17 @@ void Ledger::count_payload(const Header& header, const TensorSpec& spec, const a
   if (entry.layers.empty() || entry.layers.back() != spec.layer) entry.layers.push_back(spec.layer);
 }
 
-void Ledger::end(const Header& header) {
+void Ledger::add(const Header& header, const MessageCount& count) {
+  trace_.push_back({header.kind, header.cell, {}, 0});
+  by_kind_[static_cast<size_t>(header.kind)].header += count.header;
+  for (size_t i = 0; i < count.tensors.size(); ++i) {
+    add_tensor(header, header.tensors[i], count.tensors[i]);
+  }
   const size_t samples = header.samples.size();
   for (size_t i = 0; i < samples; ++i) {
-    const uint64_t share =
-        open_header_bytes_ / samples + (i < open_header_bytes_ % samples ? 1 : 0);
+    const uint64_t share = count.header / samples + (i < count.header % samples ? 1 : 0);
     by_sample_[{header.cell, header.samples[i].sample, header.attempt}].header += share;
   }
-  open_header_bytes_ = 0;
 }
 
 void Ledger::forget_samples() {

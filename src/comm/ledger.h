@@ -1,10 +1,11 @@
-// What one end of a channel sent or received, counted where the buffers are handed over: payload
+// What one end of a pipe sent or received, counted where the buffers are handed over: payload
 // (the tensors' bytes) and header (headers, answers, trailers) apart. Both ends count the same.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <map>
+#include <numeric>
 #include <tuple>
 #include <vector>
 
@@ -21,6 +22,14 @@ struct Bytes {
     return *this;
   }
   bool operator==(const Bytes&) const = default;
+};
+
+// What an end counts of a message while it is under way.
+struct MessageCount {
+  uint64_t header = 0;            // bytes
+  std::vector<uint64_t> tensors;  // bytes of each that was handed over, in the header's order
+
+  uint64_t payload() const { return std::accumulate(tensors.begin(), tensors.end(), uint64_t{0}); }
 };
 
 class Ledger {
@@ -44,24 +53,22 @@ class Ledger {
   const std::map<std::pair<uint32_t, int>, uint64_t>& kv_by_layer() const { return kv_by_layer_; }
   const std::vector<Entry>& trace() const { return trace_; }
 
-  // For the channel.
-  void begin(const Header& header);
-  void count_header(const Header& header, size_t bytes);
-  void count_payload(const Header& header, const TensorSpec& spec, const at::Tensor& tensor);
-  // Shares the message's header bytes out over its samples, evenly, the rest to the first ones.
-  void end(const Header& header);
+  // For the ends: a message that is over. Its header bytes are shared out over its samples, evenly,
+  // the rest to the first ones.
+  void add(const Header& header, const MessageCount& count);
   // Drops samples and trace (the totals stay): a long run calls it after each task.
   void forget_samples();
 
  private:
   using SampleKey = std::tuple<uint32_t, uint32_t, uint32_t>;  // cell, sample, attempt
 
+  void add_tensor(const Header& header, const TensorSpec& spec, uint64_t bytes);
+
   std::array<Bytes, kKinds> by_kind_;
   std::map<SampleKey, Bytes> by_sample_;
   std::map<SampleKey, std::vector<uint64_t>> kv_layers_by_sample_;
   std::map<std::pair<uint32_t, int>, uint64_t> kv_by_layer_;
   std::vector<Entry> trace_;
-  uint64_t open_header_bytes_ = 0;  // of the message under way
 };
 
 }  // namespace kvcomm

@@ -6,7 +6,6 @@
 #include <nccl.h>
 #include <spdlog/spdlog.h>
 
-#include <array>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
@@ -40,19 +39,19 @@ void check_nccl(ncclResult_t code, const char* call, ncclComm_t comm = nullptr) 
        ncclGetLastError(comm));
 }
 
-class CudaEvent {
+class CudaMoment : public NcclLink::Moment {
  public:
-  explicit CudaEvent(unsigned flags) {
-    check_cuda(cudaEventCreateWithFlags(&event_, flags), "cudaEventCreateWithFlags");
-  }
-  CudaEvent(const CudaEvent&) = delete;
-  CudaEvent& operator=(const CudaEvent&) = delete;
-  ~CudaEvent() { cudaEventDestroy(event_); }
-
-  void record(cudaStream_t stream) {
+  explicit CudaMoment(cudaStream_t stream) {
+    check_cuda(cudaEventCreate(&event_), "cudaEventCreate");
     check_cuda(cudaEventRecord(event_, stream), "cudaEventRecord");
   }
-  cudaEvent_t get() const { return event_; }
+  CudaMoment(const CudaMoment&) = delete;
+  CudaMoment& operator=(const CudaMoment&) = delete;
+  ~CudaMoment() override { cudaEventDestroy(event_); }
+
+  static cudaEvent_t of(const NcclLink::Moment& moment) {
+    return dynamic_cast<const CudaMoment&>(moment).event_;
+  }
 
  private:
   cudaEvent_t event_ = nullptr;
@@ -67,27 +66,23 @@ class NcclLibraryLink : public NcclLink {
   void group_end() override;
   void send(const at::Tensor& tensor, int to) override;
   void receive(const at::Tensor& tensor, int from) override;
-  void follow_compute() override;
-  bool idle() override;
+  std::unique_ptr<Moment> mark(Stream stream) override;
+  void follow(const Moment& moment) override;
+  bool reached(const Moment& moment) override;
+  Seconds between(const Moment& begin, const Moment& end) override;
   void abort() noexcept override;
-  void mark(Mark mark) override;
-  Seconds between(Mark begin, Mark end) override;
 
  private:
   Deadline deadline(const char* what) const { return {timeout_s_, what, "the lane's other GPUs"}; }
   bool settled(const char* call);
   void settle(const char* call);
   void warm_up(const Communicator& lane);
-  CudaEvent& event(Mark mark) { return events_[static_cast<size_t>(mark)]; }
   c10::cuda::CUDAStream compute() const { return c10::cuda::getCurrentCUDAStream(device_.index()); }
 
   at::Device device_;
   Seconds timeout_s_;
   c10::cuda::CUDAGuard guard_;  // this thread uses this GPU, as long as the link lives
   c10::cuda::CUDAStream stream_;
-  CudaEvent compute_so_far_{cudaEventDisableTiming};
-  std::array<CudaEvent, kMarks> events_{CudaEvent(cudaEventDefault), CudaEvent(cudaEventDefault),
-                                        CudaEvent(cudaEventDefault)};
   ncclComm_t comm_ = nullptr;
 };
 
@@ -119,14 +114,15 @@ NcclLibraryLink::NcclLibraryLink(Communicator& lane, at::Device device, Seconds 
 // neither waits for anything else.
 void NcclLibraryLink::warm_up(const Communicator& lane) {
   const at::Tensor bytes = at::zeros({2, lane.size()}, at::TensorOptions(device_).dtype(at::kByte));
-  follow_compute();
+  follow(*mark(Stream::kCompute));
   NcclGroup group(*this);
   for (int other = 0; other < lane.size(); ++other) {
     send(bytes[0][other], other);
     receive(bytes[1][other], other);
   }
   group.end();
-  deadline("the first NCCL message").require([&] { return idle(); });
+  const auto sent = mark(Stream::kTransfer);
+  deadline("the first NCCL message").require([&] { return reached(*sent); });
 }
 
 NcclLibraryLink::~NcclLibraryLink() {
@@ -173,35 +169,30 @@ void NcclLibraryLink::receive(const at::Tensor& tensor, int from) {
              "ncclRecv", comm_);
 }
 
-void NcclLibraryLink::follow_compute() {
-  compute_so_far_.record(compute().stream());
-  check_cuda(cudaStreamWaitEvent(stream_.stream(), compute_so_far_.get(), 0),
+std::unique_ptr<NcclLink::Moment> NcclLibraryLink::mark(Stream stream) {
+  return std::make_unique<CudaMoment>(stream == Stream::kCompute ? compute().stream()
+                                                                 : stream_.stream());
+}
+
+void NcclLibraryLink::follow(const Moment& moment) {
+  check_cuda(cudaStreamWaitEvent(stream_.stream(), CudaMoment::of(moment), 0),
              "cudaStreamWaitEvent");
 }
 
-bool NcclLibraryLink::idle() {
+bool NcclLibraryLink::reached(const Moment& moment) {
   if (!settled("NCCL's transfer")) return false;
-  return is_ready(cudaStreamQuery(stream_.stream()), "cudaStreamQuery");
+  return is_ready(cudaEventQuery(CudaMoment::of(moment)), "cudaEventQuery");
+}
+
+Seconds NcclLibraryLink::between(const Moment& begin, const Moment& end) {
+  float milliseconds = 0;
+  check_cuda(cudaEventElapsedTime(&milliseconds, CudaMoment::of(begin), CudaMoment::of(end)),
+             "cudaEventElapsedTime");
+  return milliseconds * 1e-3;
 }
 
 void NcclLibraryLink::abort() noexcept {
   if (comm_ != nullptr) ncclCommAbort(std::exchange(comm_, nullptr));
-}
-
-void NcclLibraryLink::mark(Mark mark) {
-  event(mark).record(mark == Mark::kComputeEnd ? compute().stream() : stream_.stream());
-}
-
-// Events of the compute stream may still be ahead when this stream is idle: wait for them.
-Seconds NcclLibraryLink::between(Mark begin, Mark end) {
-  deadline("the compute stream").require([&] {
-    return is_ready(cudaEventQuery(event(begin).get()), "cudaEventQuery") &&
-           is_ready(cudaEventQuery(event(end).get()), "cudaEventQuery");
-  });
-  float milliseconds = 0;
-  check_cuda(cudaEventElapsedTime(&milliseconds, event(begin).get(), event(end).get()),
-             "cudaEventElapsedTime");
-  return milliseconds * 1e-3;
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// The few NCCL and CUDA calls that an NcclChannel makes, as an interface: nccl_library.cpp has the
-// real ones, nccl_none.cpp stands for a build without NCCL, and the tests have a double.
+// The few NCCL and CUDA calls that an NcclTransport makes, as an interface: nccl_library.cpp has
+// the real ones, nccl_none.cpp stands for a build without NCCL, and the tests have a double.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -12,7 +12,8 @@
 namespace kvcomm {
 
 // One NCCL communicator over a lane's ranks, and one stream of its own beside the compute stream.
-// A tensor that was handed over must live until idle() has been true.
+// A tensor that was handed over must live until a moment marked behind it on the transfer stream is
+// reached.
 class NcclLink {
  public:
   virtual ~NcclLink() = default;
@@ -23,22 +24,23 @@ class NcclLink {
   virtual void send(const at::Tensor& tensor, int to) = 0;
   virtual void receive(const at::Tensor& tensor, int from) = 0;
 
-  // What is handed over from now on waits for all that the compute stream has been given so far.
-  virtual void follow_compute() = 0;
-
-  // True when the stream has nothing left to do. Throws (kEnvironment) with the library's own words
-  // if the communicator failed.
-  virtual bool idle() = 0;
+  // A moment on the GPU's own clock: when a stream has done what it was given until then.
+  class Moment {
+   public:
+    virtual ~Moment() = default;
+  };
+  enum class Stream { kTransfer, kCompute };
+  virtual std::unique_ptr<Moment> mark(Stream stream) = 0;
+  // What is handed over from now on waits for that moment of the compute stream.
+  virtual void follow(const Moment& moment) = 0;
+  // True when the moment is past. Throws (kEnvironment) with the library's own words if the
+  // communicator failed.
+  virtual bool reached(const Moment& moment) = 0;
+  // Between two moments that are past; negative if `end` came first.
+  virtual Seconds between(const Moment& begin, const Moment& end) = 0;
 
   // Gives the communicator up, so that kernels that wait for a peer end. Nothing works after it.
   virtual void abort() noexcept = 0;
-
-  // Moments on the GPU's own clock, read when idle. kFirstSend and kLastSend are on this stream,
-  // kComputeEnd is when the compute stream has done what it was given until the call.
-  enum class Mark : int { kFirstSend, kComputeEnd, kLastSend };
-  static constexpr int kMarks = 3;
-  virtual void mark(Mark mark) = 0;
-  virtual Seconds between(Mark begin, Mark end) = 0;  // negative if end came first
 };
 
 // Opens a group; end() closes it, and so does the destructor if an exception came between.

@@ -28,11 +28,9 @@ std::string reason_of(const std::exception& error) {
   return is_out_of_memory(error) ? fmt::format("{}{}", kOutOfMemory, sentence) : sentence;
 }
 
-void throw_if_fatal(const std::exception& error, const Channel* channel, at::Device device) {
+void throw_if_fatal(const std::exception& error, bool broken, at::Device device) {
   const auto* own = dynamic_cast<const Error*>(&error);
-  const bool out_of_step = (channel != nullptr && channel->broken()) ||
-                           (own != nullptr && own->exit() == Exit::kIntegrity);
-  if (out_of_step) throw;
+  if (broken || (own != nullptr && own->exit() == Exit::kIntegrity)) throw;
   if (device_works(device)) return;
   fail(Exit::kEnvironment,
        "The device {} failed and cannot go on: {}. What is stored is kept; look at the device "

@@ -6,8 +6,6 @@
 #include <exception>
 #include <string>
 
-#include "comm/channel.h"
-
 namespace kvcomm {
 
 // The sentence alone: libtorch's errors carry a stack trace. It begins with kOutOfMemory where
@@ -15,7 +13,8 @@ namespace kvcomm {
 std::string reason_of(const std::exception& error);
 
 // To be called where `error` is caught: throws on what no later work can follow, which must not
-// become failed rows. The two ends no longer agree on what comes next, or the device is lost.
-void throw_if_fatal(const std::exception& error, const Channel* channel, at::Device device);
+// become failed rows. The two ends no longer agree on what comes next (broken: a pipe says so), or
+// the device is lost.
+void throw_if_fatal(const std::exception& error, bool broken, at::Device device);
 
 }  // namespace kvcomm

@@ -16,7 +16,7 @@ namespace kvcomm {
 
 namespace {
 
-constexpr int kHandshakeTag = 16;  // on the lane's communicator, beside the channel's own
+constexpr int kHandshakeTag = 16;  // on the lane's communicator, beside the pipes' own
 
 }  // namespace
 
@@ -24,7 +24,7 @@ PairSession::PairSession(const Config& config, const Seat& seat, Communicator* l
     : config_(config), seat_(seat), lane_(lane), fidelity_(fidelity_of(config)) {}
 
 Seconds PairSession::prepare(const Task& task) {
-  const bool new_pair = pair_ != task.pair;
+  const bool new_pair = is_new_pair(task);
   Seconds load_s = 0;
   if (new_pair) {
     const DeviceWatch watch(seat_.device);
@@ -37,7 +37,11 @@ Seconds PairSession::prepare(const Task& task) {
     dataset_index_ = task.dataset;
     prompt_builder_.emplace(
         make_prompt_builder(config_, config_.pairs.at(task.pair), dataset_->info, receiver_.text));
-    if (config_.run.reuse_prefixes) heads_ = prompt_builder_->heads();
+    terms_.emplace(Terms{.prompt_builder = *prompt_builder_,
+                         .fidelity = fidelity_,
+                         .max_new_tokens = max_new_tokens(dataset_config(), dataset_->info),
+                         .sender_eos = sender_eos_});
+    if (config_.run.reuse_prefixes) terms_->heads = prompt_builder_->heads();
   }
   if (dataset_->fingerprint != task.dataset_fingerprint) {
     fail(Exit::kUsage,
@@ -98,7 +102,11 @@ void PairSession::load_pair(size_t index) {
 void PairSession::compare_ends(size_t pair) {
   const ModelConfig& model = (seat_.sends() ? sender_ : receiver_).model->config();
   sender_eos_ = make_decoding(model, GeneratedBy::kModel, fidelity_, /*max_new_tokens=*/0).eos;
-  if (seat_.role == Role::kBoth) return;
+  for (const int peer : seat_.peers()) compare_with(peer, pair);
+}
+
+void PairSession::compare_with(int peer_rank, size_t pair) {
+  const ModelConfig& model = (seat_.sends() ? sender_ : receiver_).model->config();
   nlohmann::json mine = {{"wire version", kWireVersion},
                          {"dtype", to_text(config_.run.dtype)},
                          {"tokenizer", receiver_.text->tokenizer.hash()}};
@@ -110,13 +118,13 @@ void PairSession::compare_ends(size_t pair) {
     mine["KV heads"] = model.kv_heads;
     mine["head size"] = model.head_dim;
   }
-  const std::string peer = fmt::format("rank {} of lane {}", seat_.peer, seat_.lane);
+  const std::string peer = fmt::format("rank {} of lane {}", peer_rank, seat_.lane);
   nlohmann::json told = mine;
   told["eos"] = sender_eos_;
-  lane_->send(told.dump(), seat_.peer, kHandshakeTag,
+  lane_->send(told.dump(), peer_rank, kHandshakeTag,
               {config_.run.timeout_s, "the sending of the handshake", peer});
   const nlohmann::json theirs = nlohmann::json::parse(
-      lane_->receive(seat_.peer, kHandshakeTag, {config_.run.timeout_s, "the handshake", peer})
+      lane_->receive(peer_rank, kHandshakeTag, {config_.run.timeout_s, "the handshake", peer})
           .bytes);
   for (const auto& [what, value] : mine.items()) {
     if (theirs.at(what) != value) {
@@ -130,15 +138,6 @@ void PairSession::compare_ends(size_t pair) {
 
 int64_t PairSession::model_layers() const {
   return (seat_.sends() ? sender_ : receiver_).model->config().layers;
-}
-
-Setting PairSession::setting(const Agent& agent) const {
-  return {.agent = agent,
-          .prompt_builder = *prompt_builder_,
-          .fidelity = fidelity_,
-          .max_new_tokens = max_new_tokens(config_.datasets[*dataset_index_], dataset_->info),
-          .sender_eos = sender_eos_,
-          .heads = heads_};
 }
 
 }  // namespace kvcomm

@@ -22,6 +22,8 @@ class PairSession {
   // it.
   PairSession(const Config& config, const Seat& seat, Communicator* lane);
 
+  bool is_new_pair(const Task& task) const { return pair_ != task.pair; }
+
   // Makes ready for a task; returns the seconds that loading models took. At a new pair the lane's
   // ends compare what the wire depends on. Fails (kUsage) where the data set's file is not the one
   // that rank 0 planned with, (kIntegrity) where the ends differ.
@@ -34,12 +36,12 @@ class PairSession {
   const PromptBuilder& prompts() const { return *prompt_builder_; }
   int64_t model_layers() const;
 
-  // What the samples of a batch have in common at the end of this agent.
-  Setting setting(const Agent& agent) const;
+  const Terms& terms() const { return *terms_; }
 
  private:
   void load_pair(size_t pair);
   void compare_ends(size_t pair);
+  void compare_with(int peer, size_t pair);
 
   const Config& config_;
   const Seat& seat_;
@@ -51,7 +53,7 @@ class PairSession {
   std::vector<int64_t> sender_eos_;  // what ends the sender's words
   std::optional<Dataset> dataset_;
   std::optional<PromptBuilder> prompt_builder_;
-  std::vector<std::vector<int64_t>> heads_;  // the prompts', where they are read once
+  std::optional<Terms> terms_;
 };
 
 }  // namespace kvcomm

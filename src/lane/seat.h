@@ -3,21 +3,35 @@
 
 #include <c10/core/Device.h>
 
+#include <numeric>
 #include <string>
+#include <vector>
 
 namespace kvcomm {
 
 enum class Role { kSender, kReceiver, kBoth };
 
+// In the lane's communicator the senders come first, then the receiver.
 struct Seat {
   int lane = 0;
   Role role = Role::kBoth;
-  int peer = 0;  // the other end's rank in the lane's communicator
+  int senders = 1;  // of the lane
+  int sender = 0;   // which of them this is, where it is one
   at::Device device = at::kCPU;
   std::string transport;  // "loopback" | "mpi" | "nccl"
 
   bool sends() const { return role != Role::kReceiver; }
   bool receives() const { return role != Role::kSender; }
+  int rank_in_lane() const { return role == Role::kReceiver ? senders : sender; }
+
+  // The other ends' ranks in the lane's communicator: a sender has one, the receiver one a sender.
+  std::vector<int> peers() const {
+    if (role == Role::kBoth) return {};
+    if (role == Role::kSender) return {senders};
+    std::vector<int> all(static_cast<size_t>(senders));
+    std::iota(all.begin(), all.end(), 0);
+    return all;
+  }
 };
 
 }  // namespace kvcomm

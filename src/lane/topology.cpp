@@ -11,6 +11,7 @@
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <optional>
 
 #include "base/error.h"
@@ -113,41 +114,55 @@ void check_launcher(int size) {
 }
 
 // Open MPI counts ranks only; a sweep needs whole lanes.
-void check_world(int size, Placement placement) {
-  if (size == 1 || size % 2 == 0 || placement == Placement::kColocate) return;
+void check_world(int size, Placement placement, int senders) {
+  const int ends = senders + 1;
+  if (size == 1 || size % ends == 0 || placement == Placement::kColocate) return;
+  const std::string lane = senders == 1 ? "one sender and one receiver"
+                                        : fmt::format("{} senders and one receiver", senders);
   fail(Exit::kUsage,
-       "A world of {} processes does not fit: a lane is one sender and one receiver, so start 1 "
-       "process or an even number (mpirun -np {}), or let each be both (run.placement = "
-       "\"colocate\").",
-       size, size + 1);
+       "A world of {} processes does not fit: a lane is {}, so start 1 process or {} (mpirun -np "
+       "{}), or let each be {} (run.placement = \"colocate\").",
+       size, lane, senders == 1 ? "an even number" : fmt::format("a multiple of {}", ends),
+       (size / ends + 1) * ends, senders == 1 ? "both" : "all of them");
 }
 
-Layout lay_out(Communicator& world, const RunConfig& run, const std::string& device) {
+std::vector<LaneRanks> make_lanes(const std::vector<int>& nodes, Placement placement, int senders) {
+  std::vector<LaneRanks> lanes;
+  std::vector<int> by_node(nodes.size());
+  std::iota(by_node.begin(), by_node.end(), 0);
+  if (nodes.size() == 1 || placement == Placement::kColocate) {
+    for (const int rank : by_node) lanes.push_back({.senders = {}, .receiver = rank});
+    return lanes;
+  }
+  std::ranges::stable_sort(by_node, {}, [&](int rank) { return nodes[static_cast<size_t>(rank)]; });
+  const size_t ends = static_cast<size_t>(senders) + 1, count = by_node.size() / ends;
+  for (size_t lane = 0; lane < count; ++lane) {
+    std::vector<int> ranks;
+    for (size_t end = 0; end < ends; ++end) {
+      const bool pack =
+          placement == Placement::kPack;  // neighbours, or ends as far apart as can be
+      ranks.push_back(by_node[pack ? lane * ends + end : lane + end * count]);
+    }
+    const int receiver = ranks.back();
+    ranks.pop_back();
+    lanes.push_back({std::move(ranks), receiver});
+  }
+  return lanes;
+}
+
+Layout lay_out(Communicator& world, const RunConfig& run, const std::string& device, int senders) {
   Communicator node = world.split_by_node();
   Layout layout{.ranks_on_node = node.size(), .rank_on_node = node.rank()};
   agree_on_devices(world, device, layout);
   layout.node_cores = cores_of(
       node.all_gather(own_cores(), {kTogether_s, "the cores of this node's ranks", "its ranks"}));
-  if (world.size() == 1 || run.placement == Placement::kColocate) {
-    for (int rank = 0; rank < world.size(); ++rank) layout.lanes.push_back({rank, rank});
-    return layout;
-  }
   // A node is named by its first rank, which all its ranks learn from each other.
   const Deadline deadline(run.timeout_s, "the ranks' places", "all ranks");
-  const int first = std::stoi(node.all_gather(std::to_string(world.rank()), deadline).front());
-  std::vector<std::pair<int, int>> by_node;  // (node, rank)
-  const std::vector<std::string> nodes = world.all_gather(std::to_string(first), deadline);
-  for (int rank = 0; rank < world.size(); ++rank) {
-    by_node.emplace_back(std::stoi(nodes[static_cast<size_t>(rank)]), rank);
-  }
-  std::ranges::sort(by_node);
-  const size_t half = by_node.size() / 2;
-  for (size_t i = 0; i < half; ++i) {
-    const bool pack =
-        run.placement == Placement::kPack;  // neighbours, or ends half the world apart
-    layout.lanes.push_back(
-        {by_node[pack ? 2 * i : i].second, by_node[pack ? 2 * i + 1 : i + half].second});
-  }
+  const std::string first = node.all_gather(std::to_string(world.rank()), deadline).front();
+  std::vector<int> nodes;
+  for (const std::string& name : world.all_gather(first, deadline))
+    nodes.push_back(std::stoi(name));
+  layout.lanes = make_lanes(nodes, run.placement, senders);
   return layout;
 }
 
@@ -155,13 +170,14 @@ Seat seat_of(const Layout& layout, int rank, const Config& config, const std::st
   Seat seat;
   for (size_t lane = 0; lane < layout.lanes.size(); ++lane) {
     const LaneRanks& ranks = layout.lanes[lane];
-    if (ranks.sender != rank && ranks.receiver != rank) continue;
+    const auto sender = std::ranges::find(ranks.senders, rank);
+    if (ranks.receiver != rank && sender == ranks.senders.end()) continue;
     seat.lane = static_cast<int>(lane);
-    seat.role = ranks.sender == ranks.receiver ? Role::kBoth
-                : ranks.sender == rank         ? Role::kSender
-                                               : Role::kReceiver;
-    seat.peer =
-        seat.role == Role::kSender ? 1 : 0;  // the lane's communicator: sender 0, receiver 1
+    seat.role = ranks.is_one_rank()      ? Role::kBoth
+                : ranks.receiver == rank ? Role::kReceiver
+                                         : Role::kSender;
+    seat.senders = std::max(1, static_cast<int>(std::ssize(ranks.senders)));
+    if (seat.role == Role::kSender) seat.sender = static_cast<int>(sender - ranks.senders.begin());
   }
   seat.device = layout.device;
   const TransportChoice wanted = config.run.transport;

@@ -38,11 +38,16 @@ int gpu_count();
 // own.
 void check_launcher(int size);
 
-// Fails (kUsage) where a world of that size has no whole lanes.
-void check_world(int size, Placement placement);
+// Fails (kUsage) where a world of that size has no whole lanes of so many senders and a receiver.
+void check_world(int size, Placement placement, int senders = 1);
+
+// The lanes of a world. nodes: of each rank, one number for those of one node.
+std::vector<LaneRanks> make_lanes(const std::vector<int>& nodes, Placement placement,
+                                  int senders = 1);
 
 // Collective. Fails (kEnvironment) where ranks would run on different kinds of device.
-Layout lay_out(Communicator& world, const RunConfig& run, const std::string& device);
+Layout lay_out(Communicator& world, const RunConfig& run, const std::string& device,
+               int senders = 1);
 
 // Fails where the configured transport cannot be: kEnvironment (NCCL), kUsage (a world of one).
 Seat seat_of(const Layout& layout, int rank, const Config& config, const std::string& device);

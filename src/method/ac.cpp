@@ -30,17 +30,18 @@ class Ac : public Method {
     return {{PayloadKind::kHidden, {static_cast<int>(options_.k)}}};
   }
 
-  void send(Batch& batch, Channel& wire) const override {
-    wire.offer(rows_header(batch, {.kind = PayloadKind::kHidden,
-                                   .layer = static_cast<int>(options_.k),
-                                   .rows = std::vector<int64_t>(batch.size(), 1),
-                                   .context_tokens = batch.context_tokens()}));
+  void send(Batch& batch, SendEnd& wire) const override {
+    OutgoingMessage message =
+        wire.offer(rows_header(batch, {.kind = PayloadKind::kHidden,
+                                       .layer = static_cast<int>(options_.k),
+                                       .rows = std::vector<int64_t>(batch.size(), 1),
+                                       .context_tokens = batch.context_tokens()}));
     const Batch::Hidden& hidden = batch.hidden(options_.k);
-    wire.put(hidden.last);
-    wire.close(hidden.times);
+    message.put(hidden.last);
+    message.close(hidden.times);
   }
 
-  std::vector<Request> receive(Batch& batch, std::span<Channel* const> wires) const override {
+  std::vector<Request> receive(Batch& batch, std::span<ReceiveEnd* const> wires) const override {
     const auto hidden = receive_rows(batch, PayloadKind::kHidden, wires);
     std::vector<Request> requests;
     for (size_t i = 0; i < batch.size(); ++i) {

@@ -10,7 +10,8 @@ class Alone : public Method {
  public:
   Alone(Reading asked, End model) : asked_(asked), model_(model) {}
 
-  std::vector<Request> receive(Batch& batch, std::span<Channel* const> /*wires*/) const override {
+  std::vector<Request> receive(Batch& batch,
+                               std::span<ReceiveEnd* const> /*wires*/) const override {
     std::vector<Request> requests;
     for (const Sample* sample : batch.samples()) {
       requests.push_back({.prompt = {batch.prompt_builder().encoded(*sample, asked_, model_)}});

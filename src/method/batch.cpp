@@ -6,11 +6,12 @@
 
 namespace kvcomm {
 
-Batch::Batch(const Setting& setting, std::span<const Sample* const> samples, size_t sender)
-    : setting_(setting), samples_(samples.begin(), samples.end()), sender_(sender) {}
+Batch::Batch(const Agent& agent, const Terms& terms, std::span<const Sample* const> samples,
+             size_t sender)
+    : agent_(agent), terms_(terms), samples_(samples.begin(), samples.end()), sender_(sender) {}
 
-void Batch::begin(const ExchangeId& turn) {
-  turn_ = turn;
+void Batch::begin(const ExchangeId& exchange) {
+  exchange_ = exchange;
   arrivals.clear();
   generated_.assign(size(), {});
 }
@@ -18,7 +19,7 @@ void Batch::begin(const ExchangeId& turn) {
 // How many of a prompt's first ids are the beginning of others too; at least one is left.
 int64_t Batch::head_of(std::span<const int64_t> prompt) const {
   int64_t longest = 0;
-  for (const auto& head : setting_.heads) {
+  for (const auto& head : terms_.heads) {
     longest = std::max(longest, std::ranges::mismatch(head, prompt).in1 - head.begin());
   }
   return std::clamp<int64_t>(std::ssize(prompt) - 1, 0, longest);
@@ -54,8 +55,16 @@ const Context& Batch::context(const Observer& observer) {
   }
   const std::vector<std::vector<int64_t>>& ids = context_ids();
   const DeviceWatch watch(agent().model->options().device());
-  context_ = read_context(*agent().model, ids, observer, heads_of(ids));
-  context_times_ = {.prefill_s = watch.elapsed_s(), .work_ended_at_s = now_s()};
+  Seconds attended_s = 0;  // to what is not this model's work
+  const Observer attentive{.on_kv = [&](int64_t layer, const LayerKv& kv) {
+    const Stopwatch attending;
+    if (observer.on_kv) observer.on_kv(layer, kv);
+    meanwhile();
+    attended_s += attending.elapsed_s();
+  }};
+  context_ = read_context(*agent().model, ids, attentive, heads_of(ids));
+  if (!agent().model->options().device().is_cpu()) attended_s = 0;  // a GPU goes on meanwhile
+  context_times_ = {.prefill_s = watch.elapsed_s() - attended_s, .work_ended_at_s = now_s()};
   ran_.prefill_s += context_times_.prefill_s;
   return *context_;
 }
@@ -69,6 +78,10 @@ const Batch::Hidden& Batch::hidden(int64_t layer) {
   hidden.times = {.prefill_s = watch.elapsed_s(), .work_ended_at_s = now_s()};
   ran_.prefill_s += hidden.times.prefill_s;
   return hidden_.emplace(layer, std::move(hidden)).first->second;
+}
+
+Generation Batch::generation() const {
+  return {.prefixes = agent().prefixes.get(), .between_steps = meanwhile};
 }
 
 template <typename Generate>
@@ -95,14 +108,14 @@ auto Batch::answer_by(std::span<const Request> requests, Generate&& generate) {
 
 std::vector<Answer> Batch::answer(std::span<const Request> requests) {
   return answer_by(requests, [&](const std::vector<Request>& asked) {
-    return generate(*agent().model, asked, agent().prefixes.get());
+    return generate(*agent().model, asked, generation());
   });
 }
 
 std::vector<VectorAnswer> Batch::answer(std::span<const Request> requests,
                                         const VectorDecoding& decoding) {
   return answer_by(requests, [&](const std::vector<Request>& asked) {
-    return generate_vectors(*agent().model, asked, decoding, agent().prefixes.get());
+    return generate_vectors(*agent().model, asked, decoding, generation());
   });
 }
 

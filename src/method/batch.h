@@ -3,13 +3,15 @@
 // dies with the batch.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "comm/channel.h"
+#include "comm/receive_end.h"
+#include "comm/send_end.h"
 #include "method/agent.h"
 #include "method/decoding.h"
 #include "method/prompt_builder.h"
@@ -23,7 +25,7 @@ struct ExchangeId {
   uint32_t cell = 0, attempt = 1;
 };
 
-// What came over the wire for one sample of the turn.
+// What came over the wire for one sample of the exchange.
 struct ReceivedSample {
   int64_t context_tokens = 0;
   int64_t layers = 0;  // whose whole context came
@@ -37,10 +39,8 @@ struct Work {
   Seconds prefill_s = 0, decode_s = 0;
 };
 
-// All that samples of one pair and data set have in common at one end. The references outlive every
-// batch.
-struct Setting {
-  const Agent& agent;
+// What the agents of a pair have in common on a data set. The references outlive it.
+struct Terms {
   const PromptBuilder& prompt_builder;
   const Fidelity& fidelity;
   int64_t max_new_tokens;                // of the scored answer
@@ -51,16 +51,18 @@ struct Setting {
 
 class Batch {
  public:
-  // sender: which of the samples' contexts this end reads. The samples must outlive the batch.
-  Batch(const Setting& setting, std::span<const Sample* const> samples, size_t sender = 0);
+  // sender: which of the samples' contexts this end reads. All that is referred to must outlive the
+  // batch.
+  Batch(const Agent& agent, const Terms& terms, std::span<const Sample* const> samples,
+        size_t sender = 0);
 
   // Starts the next exchange: forgets what arrived and what was generated.
-  void begin(const ExchangeId& turn);
+  void begin(const ExchangeId& exchange);
 
-  const Agent& agent() const { return setting_.agent; }
-  const PromptBuilder& prompt_builder() const { return setting_.prompt_builder; }
-  const Fidelity& fidelity() const { return setting_.fidelity; }
-  const ExchangeId& turn() const { return turn_; }
+  const Agent& agent() const { return agent_; }
+  const PromptBuilder& prompt_builder() const { return terms_.prompt_builder; }
+  const Fidelity& fidelity() const { return terms_.fidelity; }
+  const ExchangeId& exchange() const { return exchange_; }
   std::span<const Sample* const> samples() const { return samples_; }
   const Sample& sample(size_t i) const { return *samples_[i]; }
   size_t size() const { return samples_.size(); }
@@ -90,24 +92,29 @@ class Batch {
                                    const VectorDecoding& decoding);
   // Ends and penalty of an answer to that many tokens.
   Decoding decoding(GeneratedBy by, int64_t max_new_tokens) const;
-  int64_t max_new_tokens() const { return setting_.max_new_tokens; }
-  const std::vector<int64_t>& sender_eos() const { return setting_.sender_eos; }
+  int64_t max_new_tokens() const { return terms_.max_new_tokens; }
+  const std::vector<int64_t>& sender_eos() const { return terms_.sender_eos; }
 
   std::vector<ReceivedSample> arrivals;  // one a sample; empty where nothing was received
+  // What this end must attend to in work that takes long; called between layers and steps.
+  std::function<void()> meanwhile = [] {};
 
-  const std::vector<Work>& generated() const { return generated_; }  // of each sample, this turn
-  const Work& ran() const { return ran_; }  // by this end's model, in all turns
+  // Of each sample in this exchange.
+  const std::vector<Work>& generated() const { return generated_; }
+  const Work& ran() const { return ran_; }  // by this end's model, in all exchanges
 
  private:
   int64_t head_of(std::span<const int64_t> prompt) const;
   Heads heads_of(std::span<const std::vector<int64_t>> prompts) const;
+  Generation generation() const;
   template <typename Generate>
   auto answer_by(std::span<const Request> requests, Generate&& generate);
 
-  Setting setting_;
+  const Agent& agent_;
+  const Terms& terms_;
   std::vector<const Sample*> samples_;
   size_t sender_;
-  ExchangeId turn_;
+  ExchangeId exchange_;
   std::vector<std::vector<int64_t>> context_ids_;
   std::shared_ptr<const Context> context_;
   SenderTimes context_times_;

@@ -26,7 +26,7 @@ class Cipher : public Method {
     return {{PayloadKind::kVectors, {kNoLayer}}};
   }
 
-  void send(Batch& batch, Channel& wire) const override {
+  void send(Batch& batch, SendEnd& wire) const override {
     const auto questions = sender_questions(batch, options_.sender);
     std::vector<at::Tensor> said;
     for (const VectorAnswer& answer : batch.answer(questions, decoding(batch))) {
@@ -35,7 +35,7 @@ class Cipher : public Method {
     send_first_answers(batch, wire, PayloadKind::kVectors, questions, said);
   }
 
-  std::vector<Request> receive(Batch& batch, std::span<Channel* const> wires) const override {
+  std::vector<Request> receive(Batch& batch, std::span<ReceiveEnd* const> wires) const override {
     std::vector<Request> requests = receiver_questions(batch);
     const auto own = batch.answer(requests, decoding(batch));  // while the sender generates
     const auto theirs = receive_rows(batch, PayloadKind::kVectors, wires);

@@ -39,7 +39,7 @@ std::vector<Request> receiver_questions(const Batch& batch) {
   return requests;
 }
 
-void send_first_answers(const Batch& batch, Channel& wire, PayloadKind kind,
+void send_first_answers(const Batch& batch, SendEnd& wire, PayloadKind kind,
                         std::span<const Request> questions, std::span<const at::Tensor> said) {
   RowsMessage message{.kind = kind};
   SenderTimes times{.work_ended_at_s = now_s()};
@@ -49,10 +49,10 @@ void send_first_answers(const Batch& batch, Channel& wire, PayloadKind kind,
     times.prefill_s += batch.generated()[i].prefill_s;
     times.decode_s += batch.generated()[i].decode_s;
   }
-  wire.offer(rows_header(batch, message));
-  wire.put(at::cat(at::TensorList(said.data(), said.size()))
-               .to(batch.agent().model->options().device()));
-  wire.close(times);
+  OutgoingMessage outgoing = wire.offer(rows_header(batch, message));
+  outgoing.put(at::cat(at::TensorList(said.data(), said.size()))
+                   .to(batch.agent().model->options().device()));
+  outgoing.close(times);
 }
 
 }  // namespace kvcomm

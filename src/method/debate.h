@@ -26,8 +26,8 @@ Profile debate_profile(const MethodSpec& spec, const Fidelity& fidelity);
 std::vector<Request> sender_questions(const Batch& batch, Reading reading);
 std::vector<Request> receiver_questions(const Batch& batch);
 
-// Sends what the sender said to its questions in this turn: each sample's rows, ids or vectors.
-void send_first_answers(const Batch& batch, Channel& wire, PayloadKind kind,
+// Sends what the sender said to its questions in this exchange: each sample's rows, ids or vectors.
+void send_first_answers(const Batch& batch, SendEnd& wire, PayloadKind kind,
                         std::span<const Request> questions, std::span<const at::Tensor> said);
 
 }  // namespace kvcomm

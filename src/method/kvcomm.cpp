@@ -30,22 +30,23 @@ class KvComm : public Method {
     return {{PayloadKind::kKv, std::move(layers)}};
   }
 
-  void send(Batch& batch, Channel& wire) const override {
-    // before the work: the receiver gets ready meanwhile
-    wire.offer(kv_header(batch, sharing_.full_layers, sharing_.first_rows));
+  void send(Batch& batch, SendEnd& wire) const override {
+    // It is offered before the work: the receiver gets ready meanwhile.
+    OutgoingMessage message =
+        wire.offer(kv_header(batch, sharing_.full_layers, sharing_.first_rows));
     const Observer put{.on_kv = [&](int64_t index, const LayerKv& kv) {
       const int layer = static_cast<int>(index);
       const bool first = std::ranges::binary_search(sharing_.first_rows, layer);
       if (!first && !std::ranges::binary_search(sharing_.full_layers, layer)) return;
       const LayerKv sent = first ? first_rows_of(kv, batch.context_ids()) : kv;
-      wire.put(sent.k);
-      wire.put(sent.v);
+      message.put(sent.k);
+      message.put(sent.v);
     }};
     batch.context(put);
-    wire.close(batch.context_times());
+    message.close(batch.context_times());
   }
 
-  std::vector<Request> receive(Batch& batch, std::span<Channel* const> wires) const override {
+  std::vector<Request> receive(Batch& batch, std::span<ReceiveEnd* const> wires) const override {
     const auto contexts = receive_contexts(batch, wires);
     std::vector<Request> requests;
     for (size_t i = 0; i < batch.size(); ++i) {

@@ -26,11 +26,11 @@ class Method {
   virtual std::vector<ScriptMessage> script() const { return {}; }
 
   // The sender's part of an exchange: runs to its end without waiting for the answer.
-  virtual void send(Batch& /*batch*/, Channel& /*wire*/) const {}
+  virtual void send(Batch& /*batch*/, SendEnd& /*wire*/) const {}
 
   // The answering end's part: one request a sample, its Decoding left to the lane. wires: one a
   // sender, empty where the script is. A sample that cannot be asked is noted in batch.arrivals.
-  virtual std::vector<Request> receive(Batch& batch, std::span<Channel* const> wires) const = 0;
+  virtual std::vector<Request> receive(Batch& batch, std::span<ReceiveEnd* const> wires) const = 0;
 };
 
 }  // namespace kvcomm

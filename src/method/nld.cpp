@@ -25,7 +25,7 @@ class Nld : public Method {
     return {{PayloadKind::kTokens, {kNoLayer}}};
   }
 
-  void send(Batch& batch, Channel& wire) const override {
+  void send(Batch& batch, SendEnd& wire) const override {
     const auto questions = sender_questions(batch, options_.sender);
     std::vector<at::Tensor> said;
     for (const Answer& answer : first_answers(batch, questions)) {
@@ -34,7 +34,7 @@ class Nld : public Method {
     send_first_answers(batch, wire, PayloadKind::kTokens, questions, said);
   }
 
-  std::vector<Request> receive(Batch& batch, std::span<Channel* const> wires) const override {
+  std::vector<Request> receive(Batch& batch, std::span<ReceiveEnd* const> wires) const override {
     std::vector<Request> requests = receiver_questions(batch);
     const std::vector<Answer> own = first_answers(batch, requests);  // while the sender generates
     const std::vector<int64_t> eos = decoding(batch).eos;

@@ -21,9 +21,9 @@ TensorSpec expected_spec(const Decoder& model, PayloadKind kind, int layer,
 
 Header start_header(const Batch& batch, PayloadKind kind, std::span<const int64_t> rows,
                     std::span<const int64_t> context_tokens) {
-  Header header{.task = batch.turn().task,
-                .cell = batch.turn().cell,
-                .attempt = batch.turn().attempt,
+  Header header{.task = batch.exchange().task,
+                .cell = batch.exchange().cell,
+                .attempt = batch.exchange().attempt,
                 .kind = kind};
   for (size_t i = 0; i < batch.size(); ++i) {
     header.samples.push_back({batch.sample(i).index, rows[i], context_tokens[i]});
@@ -32,6 +32,22 @@ Header start_header(const Batch& batch, PayloadKind kind, std::span<const int64_
 }
 
 }  // namespace
+
+Expected expected(const ExchangeId& exchange, PayloadKind kind, size_t samples) {
+  return {.kind = kind,
+          .task = exchange.task,
+          .cell = exchange.cell,
+          .attempt = exchange.attempt,
+          .samples = samples};
+}
+
+Header failure_header(const ExchangeId& exchange, PayloadKind kind, std::string reason) {
+  return {.task = exchange.task,
+          .cell = exchange.cell,
+          .attempt = exchange.attempt,
+          .kind = kind,
+          .failure = std::move(reason)};
+}
 
 Header rows_header(const Batch& batch, const RowsMessage& message) {
   Header header = start_header(batch, message.kind, message.rows, message.context_tokens);
@@ -145,19 +161,18 @@ struct Received {
   std::vector<at::Tensor> tensors;
 };
 
-Received receive_message(Batch& batch, PayloadKind kind, Channel& wire) {
-  const ExchangeId& turn = batch.turn();
-  Received received;
-  received.header = wire.accept({.kind = kind,
-                                 .task = turn.task,
-                                 .cell = turn.cell,
-                                 .attempt = turn.attempt,
-                                 .samples = batch.size()});
-  check_samples(received.header, batch);
-  check_tensors(received.header, *batch.agent().model);
-  received.tensors = wire.take_all();
-  note_arrivals(batch, received.header, wire.close_received());
-  return received;
+Received receive_message(Batch& batch, PayloadKind kind, ReceiveEnd& wire) {
+  IncomingMessage message = wire.next(expected(batch.exchange(), kind, batch.size()));
+  const Header& header = message.header();
+  if (!header.failure.empty()) {
+    fail(Exit::kSomeFailed, "The sender failed before its message: {}", header.failure);
+  }
+  check_samples(header, batch);
+  check_tensors(header, *batch.agent().model);
+  message.accept();
+  Delivery delivery = message.take();
+  note_arrivals(batch, header, delivery);
+  return {header, std::move(delivery.tensors)};
 }
 
 Context to_context(const Received& received, int64_t layers) {
@@ -177,9 +192,9 @@ Context to_context(const Received& received, int64_t layers) {
 }  // namespace
 
 std::vector<std::shared_ptr<const Context>> receive_contexts(Batch& batch,
-                                                             std::span<Channel* const> wires) {
+                                                             std::span<ReceiveEnd* const> wires) {
   std::vector<std::shared_ptr<const Context>> contexts;
-  for (Channel* wire : wires) {
+  for (ReceiveEnd* wire : wires) {
     const Received received = receive_message(batch, PayloadKind::kKv, *wire);
     contexts.push_back(std::make_shared<const Context>(
         to_context(received, batch.agent().model->config().layers)));
@@ -188,9 +203,9 @@ std::vector<std::shared_ptr<const Context>> receive_contexts(Batch& batch,
 }
 
 std::vector<std::vector<at::Tensor>> receive_rows(Batch& batch, PayloadKind kind,
-                                                  std::span<Channel* const> wires) {
+                                                  std::span<ReceiveEnd* const> wires) {
   std::vector<std::vector<at::Tensor>> by_wire;
-  for (Channel* wire : wires) {
+  for (ReceiveEnd* wire : wires) {
     const Received received = receive_message(batch, kind, *wire);
     std::vector<at::Tensor>& rows = by_wire.emplace_back();
     int64_t begin = 0;

@@ -1,14 +1,20 @@
-// What methods put on a channel and what a receiver makes of it: contexts, token ids, vectors.
+// What methods put on a wire and what a receiver makes of it: contexts, token ids, vectors.
 #pragma once
 
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
-#include "comm/channel.h"
 #include "method/batch.h"
 
 namespace kvcomm {
+
+// What must come next of an exchange with so many samples.
+Expected expected(const ExchangeId& exchange, PayloadKind kind, size_t samples);
+
+// Says in a message's place that the sender failed before it could make one.
+Header failure_header(const ExchangeId& exchange, PayloadKind kind, std::string reason);
 
 // A message of one tensor, each row of it an id (kTokens) or a vector of [hidden].
 struct RowsMessage {
@@ -30,11 +36,11 @@ LayerKv first_rows_of(const LayerKv& kv, std::span<const std::vector<int64_t>> s
 // One context from each wire, checked against the receiver's own model and batch; notes what came
 // in batch.arrivals. A sample whose bytes are not intact is noted as failed.
 std::vector<std::shared_ptr<const Context>> receive_contexts(Batch& batch,
-                                                             std::span<Channel* const> wires);
+                                                             std::span<ReceiveEnd* const> wires);
 
 // What each wire brought of a message with one tensor: [wires][samples], a sample's rows each. A
 // sample without rows is noted as failed, as is one whose bytes are not intact.
 std::vector<std::vector<at::Tensor>> receive_rows(Batch& batch, PayloadKind kind,
-                                                  std::span<Channel* const> wires);
+                                                  std::span<ReceiveEnd* const> wires);
 
 }  // namespace kvcomm

@@ -22,13 +22,13 @@ struct Times {
 // max_new: the most steps of each.
 template <typename Sampler>
 Times run(const Decoder& model, std::span<const Request> requests, std::span<const int64_t> max_new,
-          Sampler& sampler, PrefixCache* prefixes, bool in_one_pass = false) {
+          Sampler& sampler, const Generation& how, bool in_one_pass = false) {
   require_prompts(requests);
   for (const int64_t steps : max_new) {
     if (steps <= 0) fail(Exit::kInternal, "A request for {} new tokens.", steps);
   }
   const DeviceWatch prefill_watch(model.options().device());
-  const std::vector<Request> read = behind_heads(model, requests, prefixes);
+  const std::vector<Request> read = behind_heads(model, requests, how.prefixes);
   KvCache cache = cache_for(model, model.config().layers, read, max_new);
   std::vector<Part> active;
   for (size_t i = 0; i < requests.size(); ++i) active.push_back({static_cast<int>(i), 1});
@@ -47,6 +47,7 @@ Times run(const Decoder& model, std::span<const Request> requests, std::span<con
 
   const DeviceWatch decode_watch(model.options().device());
   std::optional<Step> step;
+  Seconds attended_s = 0;  // to what is not this model's work
   while (!active.empty()) {
     if (step && step->parts.size() == active.size()) {  // nobody left: the same sequences
       model.advance(*step, cache);
@@ -56,8 +57,12 @@ Times run(const Decoder& model, std::span<const Request> requests, std::span<con
     const at::Tensor x = model.layers(next, {0, cache.layers()}, *step, cache);
     for (const Part& part : active) cache.advance(part.slot, 1);
     sample(x);
+    if (!how.between_steps) continue;
+    const Stopwatch attending;
+    how.between_steps();
+    attended_s += attending.elapsed_s();
   }
-  return {prefill_s, decode_watch.elapsed_s()};
+  return {prefill_s, decode_watch.elapsed_s() - attended_s};
 }
 
 // By tokens of the prompts, and by steps.
@@ -80,25 +85,27 @@ void share_out_seconds(std::vector<AnyAnswer>& answers, std::span<const Request>
 }  // namespace
 
 std::vector<Answer> generate(const Decoder& model, std::span<const Request> requests,
-                             PrefixCache* prefixes) {
+                             const Generation& how) {
   if (requests.empty()) return {};
   std::vector<int64_t> max_new;
   for (const Request& request : requests) max_new.push_back(request.decoding.max_new_tokens);
   GreedySampler greedy(model, requests);
-  const Times times = run(model, requests, max_new, greedy, prefixes);
+  const Times times = run(model, requests, max_new, greedy, how);
   std::vector<Answer> answers = greedy.answers();
   share_out_seconds(answers, requests, greedy, times);
   return answers;
 }
 
 std::vector<VectorAnswer> generate_vectors(const Decoder& model, std::span<const Request> requests,
-                                           const VectorDecoding& decoding, PrefixCache* prefixes) {
+                                           const VectorDecoding& decoding, const Generation& how) {
   // No step rounds to a token, so the last bits of a product grow from step to step, and they
   // depend on how many rows it had: in float32, where answers must not depend on the batch, each
   // sequence runs alone, and its prompt in one pass.
   const bool exact = model.options().dtype() == at::kFloat;
   const size_t together = exact ? 1 : requests.size();
-  if (exact) prefixes = nullptr;  // they change last bits too
+  // Prefixes change last bits too.
+  const Generation generation{.prefixes = exact ? nullptr : how.prefixes,
+                              .between_steps = how.between_steps};
   const at::Tensor lengths =
       at::linalg_vector_norm(model.embeddings(), 2, 1, /*keepdim=*/false, at::kFloat)
           .clamp_min_(1e-12);
@@ -107,7 +114,7 @@ std::vector<VectorAnswer> generate_vectors(const Decoder& model, std::span<const
     const std::span some = requests.subspan(begin, together);
     VectorSampler vectors(model, some.size(), decoding, lengths);
     const Times times = run(model, some, std::vector<int64_t>(some.size(), decoding.max_steps),
-                            vectors, prefixes, /*in_one_pass=*/exact);
+                            vectors, generation, /*in_one_pass=*/exact);
     std::vector<VectorAnswer> emitted = vectors.answers();
     share_out_seconds(emitted, some, vectors, times);
     std::ranges::move(emitted, std::back_inserter(answers));

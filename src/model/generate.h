@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <vector>
@@ -50,10 +51,15 @@ struct Answer {
   Seconds decode_s = 0;      // its share of the batch's decoding, by generated tokens
 };
 
-// Answers all requests as one batch. Greedy: of equal logits the lowest id wins. prefixes: where
-// heads are taken from; nullptr: every prompt is read whole.
+struct Generation {
+  PrefixCache* prefixes = nullptr;  // where heads are taken from; nullptr: prompts are read whole
+  // What this process must attend to in work that takes long; called between steps.
+  std::function<void()> between_steps = {};
+};
+
+// Answers all requests as one batch. Greedy: of equal logits the lowest id wins.
 std::vector<Answer> generate(const Decoder& model, std::span<const Request> requests,
-                             PrefixCache* prefixes = nullptr);
+                             const Generation& how = {});
 
 // How CIPHER decodes (method.md; Pham et al. 2024): each step emits the mean of the embedding
 // table, weighted by softmax(logits / temperature), and reads it as its next input.
@@ -71,7 +77,7 @@ struct VectorAnswer {
 // As generate(); the requests' own Decoding is not read.
 std::vector<VectorAnswer> generate_vectors(const Decoder& model, std::span<const Request> requests,
                                            const VectorDecoding& decoding,
-                                           PrefixCache* prefixes = nullptr);
+                                           const Generation& how = {});
 
 // How many first ids of each sequence may be taken out of `prefixes`; see Request::head.
 struct Heads {

@@ -61,13 +61,13 @@ std::vector<std::pair<size_t, uint32_t>> missing_questions(const Plan& plan,
 }
 
 Coordinator::Coordinator(const Plan& plan, CompletedIndex& stored, Journal& journal,
-                         std::vector<PairLock>& locks, Communicator& world,
+                         std::vector<PairLock>& locks, LaneLink& link,
                          std::function<bool()> stop_asked)
     : plan_(plan),
       stored_(stored),
       journal_(journal),
       locks_(locks),
-      world_(world),
+      link_(link),
       stop_asked_(std::move(stop_asked)) {}
 
 Exit Coordinator::run(const std::vector<LaneRanks>& lanes, const std::vector<bool>& ours) {
@@ -123,20 +123,8 @@ void Coordinator::hand_out(int lane) {
                   plan_.config.pairs[task->pair].name, task->cells.size());
     lane_of_task_[task->id] = lane;
     ++tasks_at_lane_[static_cast<size_t>(lane)];
-    send_task(*task, lanes_[static_cast<size_t>(lane)]);
+    link_.send(*task, lanes_[static_cast<size_t>(lane)].all());
   }
-}
-
-void Coordinator::send_task(const Task& task, const LaneRanks& ranks) {
-  const auto bytes = std::make_shared<const std::string>(encode(task));
-  for (const int rank : std::set<int>{ranks.sender, ranks.receiver}) {
-    sends_.push_back(world_.start_send(std::as_bytes(std::span(*bytes)), bytes, rank, kTaskTag));
-  }
-}
-
-bool Coordinator::sends_done() {
-  sends_.remove_if([](Transfer& transfer) { return transfer.done(); });
-  return sends_.empty();
 }
 
 bool Coordinator::take_reports() {
@@ -153,10 +141,10 @@ bool Coordinator::take_reports() {
 }
 
 bool Coordinator::take_report() {
-  const std::optional<Received> received = world_.poll(kReportTag);
-  if (!received) return false;
-  Report report = decode_report(received->bytes);
-  ranks_[received->source] = report.rank;
+  std::optional<Report> polled = link_.poll();
+  if (!polled) return false;
+  Report& report = *polled;
+  ranks_[report.rank.rank] = report.rank;
   const auto lane = lane_of_task_.find(report.task);
   switch (report.kind) {
     case Report::Kind::kBegun:
@@ -273,7 +261,7 @@ void Coordinator::write_questions(const std::vector<bool>& ours) {
 }
 
 void Coordinator::keep_alive() {
-  sends_done();
+  link_.sent();
   const Seconds every_s = std::min(kWaitEvery_s, plan_.config.run.timeout_s / 4);
   if (!stopped_at_s_ && now_s() - waited_at_s_ > every_s) {
     waited_at_s_ = now_s();
@@ -289,7 +277,7 @@ void Coordinator::keep_alive() {
 }
 
 void Coordinator::send_all(Task::Kind kind) {
-  for (const LaneRanks& ranks : lanes_) send_task({.kind = kind}, ranks);
+  for (const LaneRanks& ranks : lanes_) link_.send({.kind = kind}, ranks.all());
 }
 
 // All work is done: every rank leaves its lane.
@@ -300,7 +288,7 @@ Exit Coordinator::end() {
   deadline.require([&] {
     while (take_reports()) {
     }
-    return sends_done() && ranks_left_ == world_.size();
+    return link_.sent() && ranks_left_ == link_.ranks();
   });
   write_ranks();
   return work_->rows_left() == 0 ? Exit::kOk : Exit::kSomeFailed;

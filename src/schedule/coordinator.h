@@ -7,7 +7,6 @@
 #pragma once
 
 #include <functional>
-#include <list>
 #include <map>
 #include <optional>
 #include <set>
@@ -15,14 +14,13 @@
 #include <vector>
 
 #include "base/error.h"
-#include "comm/communicator.h"
 #include "plan/plan.h"
 #include "schedule/progress.h"
 #include "schedule/worklist.h"
 #include "store/completed.h"
 #include "store/journal.h"
 #include "store/locks.h"
-#include "tasks/messages.h"
+#include "tasks/task_link.h"
 
 namespace kvcomm {
 
@@ -35,7 +33,7 @@ class Coordinator {
  public:
   // All references must outlive it. stop_asked: whether the run is to end early.
   Coordinator(const Plan& plan, CompletedIndex& stored, Journal& journal,
-              std::vector<PairLock>& locks, Communicator& world, std::function<bool()> stop_asked);
+              std::vector<PairLock>& locks, LaneLink& link, std::function<bool()> stop_asked);
 
   // Runs the work of `ours` on the lanes and tells every rank in the end that it is over. Returns
   // kOk, kSomeFailed or, as soon as a stop is asked for, kStopped.
@@ -47,8 +45,6 @@ class Coordinator {
  private:
   void look();
   void hand_out(int lane);
-  void send_task(const Task& task, const LaneRanks& ranks);
-  bool sends_done();
   // All that wait, whose rows are synced together; false: none was there.
   bool take_reports();
   bool take_report();
@@ -66,12 +62,11 @@ class Coordinator {
   CompletedIndex& stored_;
   Journal& journal_;
   std::vector<PairLock>& locks_;
-  Communicator& world_;
+  LaneLink& link_;
   std::function<bool()> stop_asked_;
   std::vector<LaneRanks> lanes_;
   std::optional<Worklist> work_;
   std::optional<Progress> progress_;
-  std::list<Transfer> sends_;  // under way: a blocking one could wait for a lane that waits for us
   std::map<uint64_t, int> lane_of_task_;
   std::vector<int> tasks_at_lane_;
   std::set<int> in_hand_;  // lanes with an exchange under way

@@ -11,8 +11,8 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "lane/announce.h"
-#include "lane/lane.h"
 #include "lane/topology.h"
+#include "lane/worker.h"
 #include "model/device_watch.h"
 #include "plan/memory.h"
 #include "schedule/coordinator.h"
@@ -155,7 +155,7 @@ void prepare(RankZero& rank_zero, const Config& config, const Layout& layout,
 }
 
 // Returns once the results are written; where it was stopped, not at all.
-Exit coordinate(RankZero& rank_zero, Communicator& tasks, const Layout& layout, Stop& stop,
+Exit coordinate(RankZero& rank_zero, LaneLink& tasks, const Layout& layout, Stop& stop,
                 const std::function<void(const Results&)>& finished) {
   const std::filesystem::path& output = rank_zero.plan.config.run.output;
   Coordinator coordinator(rank_zero.plan, rank_zero.stored, *rank_zero.journal, rank_zero.locks,
@@ -191,13 +191,13 @@ std::thread start(std::function<void()> coordinate) {
   });
 }
 
-// Makes a lane and lets it work. What it throws ends the job: its peer and the coordinator would
-// wait for it. The lane outlives the handlers: closing channels would wait for a peer in vain.
-void work_in(std::optional<Lane>& lane, const Config& config, const Seat& seat, TaskLink& tasks,
+// Makes a worker and lets it work. What it throws ends the job: its peer and the coordinator would
+// wait for it. The worker outlives the handlers: closing pipes would wait for a peer in vain.
+void work_in(std::optional<Worker>& worker, const Config& config, const Seat& seat, TaskLink& tasks,
              Communicator& lane_ranks) {
   try {
-    lane.emplace(config, seat, tasks, &lane_ranks);
-    lane->run();
+    worker.emplace(config, seat, tasks, &lane_ranks);
+    worker->run();
   } catch (const Error& error) {
     spdlog::critical("{}", error.what());
     abort_job(static_cast<int>(error.exit()));
@@ -273,16 +273,17 @@ Exit run_sweep(Communicator& world, Stop& stop, const std::function<Config()>& c
   }
 
   Communicator tasks = world.duplicate();
-  Communicator lane_ranks = world.split(seat.lane, seat.role == Role::kReceiver ? 1 : 0);
+  Communicator lane_ranks = world.split(seat.lane, seat.rank_in_lane());
   lane_ranks.set_name(fmt::format("lane {}", seat.lane));
   Exit code = Exit::kOk;
+  MpiLaneLink lanes(tasks);
   std::thread coordinator;
   if (world.rank() == 0) {
-    coordinator = start([&] { code = coordinate(rank_zero, tasks, layout, stop, finished); });
+    coordinator = start([&] { code = coordinate(rank_zero, lanes, layout, stop, finished); });
   }
   MpiTaskLink link(tasks, config.run.timeout_s);
-  std::optional<Lane> lane;  // its channels close when all ranks are here
-  work_in(lane, config, seat, link, lane_ranks);
+  std::optional<Worker> worker;  // its pipes close when all ranks are here
+  work_in(worker, config, seat, link, lane_ranks);
   if (coordinator.joinable()) coordinator.join();
   // Nobody leaves with a code before rank 0 has put the results in place: mpirun would kill it.
   const std::vector<std::string> codes = world.all_gather(

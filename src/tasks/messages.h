@@ -64,11 +64,17 @@ inline constexpr int kReportTag = 2;
 // the wait for a task can have a deadline.
 inline constexpr Seconds kWaitEvery_s = 5;
 
-// The world ranks of each lane: its sender and its receiver (the same in a world of one).
+// The world ranks of each lane: its senders and its receiver. None sends where one rank plays all.
 struct LaneRanks {
-  bool is_one_rank() const { return sender == receiver; }
+  bool is_one_rank() const { return senders.empty(); }
+  std::vector<int> all() const {
+    std::vector<int> all = senders;
+    all.push_back(receiver);
+    return all;
+  }
 
-  int sender = 0, receiver = 0;
+  std::vector<int> senders;
+  int receiver = 0;
 };
 
 std::string encode(const Task& task);

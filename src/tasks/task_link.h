@@ -1,7 +1,11 @@
-// What ties a lane's rank to the coordinator: over MPI, or within a process.
+// What ties the lanes' ranks and the coordinator to each other: over MPI, or within a process.
 #pragma once
 
 #include <deque>
+#include <functional>
+#include <list>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "base/clock.h"
@@ -10,13 +14,29 @@
 
 namespace kvcomm {
 
+// A lane's rank's.
 class TaskLink {
  public:
   virtual ~TaskLink() = default;
 
   virtual int rank() const = 0;  // of the world
-  virtual Task next() = 0;       // waits for it
+  // Waits for it, and attends to something else meanwhile.
+  virtual Task next(const std::function<void()>& meanwhile) = 0;
   virtual void report(const Report& report) = 0;
+};
+
+// The coordinator's.
+class LaneLink {
+ public:
+  virtual ~LaneLink() = default;
+
+  virtual int ranks() const = 0;  // of the world
+  // Does not wait for their arrival.
+  virtual void send(const Task& task, std::span<const int> to) = 0;
+  // Lets tasks that are under way advance; true once all have come.
+  virtual bool sent() = 0;
+  // The next report, if one is there.
+  virtual std::optional<Report> poll() = 0;
 };
 
 // world: the coordinator's communicator, on which rank 0 speaks. It must outlive the link. Fails
@@ -26,12 +46,27 @@ class MpiTaskLink : public TaskLink {
   MpiTaskLink(Communicator& world, Seconds timeout_s) : world_(world), timeout_s_(timeout_s) {}
 
   int rank() const override { return world_.rank(); }
-  Task next() override;
+  Task next(const std::function<void()>& meanwhile) override;
   void report(const Report& report) override;
 
  private:
   Communicator& world_;
   Seconds timeout_s_;
+};
+
+// world: as above, at rank 0.
+class MpiLaneLink : public LaneLink {
+ public:
+  explicit MpiLaneLink(Communicator& world) : world_(world) {}
+
+  int ranks() const override { return world_.size(); }
+  void send(const Task& task, std::span<const int> to) override;
+  bool sent() override;
+  std::optional<Report> poll() override;
+
+ private:
+  Communicator& world_;
+  std::list<Transfer> sends_;  // under way: a blocking one could wait for a lane that waits for us
 };
 
 // Tasks that stand ready, and the reports on them. Behind the last task stands kStop.
@@ -40,7 +75,7 @@ class LocalTaskLink : public TaskLink {
   explicit LocalTaskLink(std::deque<Task> tasks) : tasks_(std::move(tasks)) {}
 
   int rank() const override { return 0; }
-  Task next() override;
+  Task next(const std::function<void()>& meanwhile) override;
   void report(const Report& report) override { reports_.push_back(report); }
 
   const std::vector<Report>& reports() const { return reports_; }

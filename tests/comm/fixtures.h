@@ -1,4 +1,4 @@
-// Messages for the tests of channels: made by formula, so that the receiver knows what must come.
+// Messages for the tests of pipes: made by formula, so that the receiver knows what must come.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "comm/channel.h"
+#include "tests/comm/loopback_pipe.h"
 
 namespace kvcomm::testing {
 
@@ -41,22 +41,23 @@ inline at::Tensor content(const Header& header, size_t i) {
   return ((count + 1) * (static_cast<double>(i) + 1.5)).to(header.tensors[i].dtype).reshape(shape);
 }
 
-inline void send_message(Channel& wire, const Header& header) {
-  wire.offer(header);
-  for (size_t i = 0; i < header.tensors.size(); ++i) wire.put(content(header, i));
-  wire.close({.prefill_s = 0.25, .work_ended_at_s = now_s()});
+// The sender's part of a message up to close().
+inline void put_message(SendEnd& wire, const Header& header) {
+  OutgoingMessage message = wire.offer(header);
+  for (size_t i = 0; i < header.tensors.size(); ++i) message.put(content(header, i));
+  message.close({.prefill_s = 0.25, .work_ended_at_s = now_s()});
 }
 
-struct Arrived {
-  std::vector<at::Tensor> tensors;
-  Delivery delivery;
-};
+// All of it.
+inline void send_message(SendEnd& wire, const Header& header) {
+  put_message(wire, header);
+  wire.flush();
+}
 
-inline Arrived receive_message(Channel& wire, const Header& header) {
-  wire.accept(expectation(header));
-  std::vector<at::Tensor> tensors = wire.take_all();
-  Delivery delivery = wire.close_received();
-  return {std::move(tensors), std::move(delivery)};
+inline Delivery receive_message(ReceiveEnd& wire, const Header& header) {
+  IncomingMessage message = wire.next(expectation(header));
+  message.accept();
+  return message.take();
 }
 
 // "" or which tensor differs from content().

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstring>
+#include <deque>
 #include <list>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -30,25 +32,32 @@ class NcclDouble : public NcclLink {
     note("r");
     opened_.push_back({tensor, from, false});
   }
-  void follow_compute() override { note("c"); }
-  bool idle() override {
+  std::unique_ptr<Moment> mark(Stream stream) override {
+    std::deque<Seconds>& clock = stream == Stream::kTransfer ? transfer_s : compute_s;
+    Seconds at_s = 0;
+    if (!clock.empty()) {
+      at_s = clock.front();
+      clock.pop_front();
+    }
+    return std::make_unique<HostMoment>(at_s, stream == Stream::kTransfer ? started_ : 0);
+  }
+  void follow(const Moment&) override { note("c"); }
+  bool reached(const Moment& moment) override {
     if (!failure.empty()) fail(Exit::kEnvironment, "{}", failure);
-    while (!under_way_.empty() && under_way_.front().done()) under_way_.pop_front();
-    return !hangs && under_way_.empty();
+    for (; !under_way_.empty() && under_way_.front().done(); ++done_) under_way_.pop_front();
+    const size_t before = dynamic_cast<const HostMoment&>(moment).started;
+    return before == 0 || (!hangs && done_ >= before);
+  }
+  Seconds between(const Moment& begin, const Moment& end) override {
+    return dynamic_cast<const HostMoment&>(end).at_s - dynamic_cast<const HostMoment&>(begin).at_s;
   }
   void abort() noexcept override { note("A"); }
-  void mark(Mark mark) override {
-    marks_[static_cast<size_t>(mark)] = next_mark_s[static_cast<size_t>(mark)];
-  }
-  Seconds between(Mark begin, Mark end) override {
-    return marks_[static_cast<size_t>(end)] - marks_[static_cast<size_t>(begin)];
-  }
 
   std::string calls;    // "c(ss)": behind the compute stream, a group of two sends; "A": aborted
-  bool hangs = false;   // idle() is never true
-  std::string failure;  // idle() throws it
-  // What the GPU's clock shows at kFirstSend, kComputeEnd, kLastSend.
-  std::vector<Seconds> next_mark_s = std::vector<Seconds>(kMarks);
+  bool hangs = false;   // no transfer comes to its end
+  std::string failure;  // reached() throws it
+  // What the clock shows at the next moments of either stream; then 0.
+  std::deque<Seconds> compute_s, transfer_s;
 
  private:
   struct Half {
@@ -56,11 +65,17 @@ class NcclDouble : public NcclLink {
     int peer;
     bool is_send;
   };
+  struct HostMoment : Moment {
+    HostMoment(Seconds at, size_t before) : at_s(at), started(before) {}
+    Seconds at_s;
+    size_t started;  // transfers before it
+  };
 
   void note(const char* call) { calls += call; }
 
   void start(const Half& half) {
     constexpr int kTag = 1;
+    ++started_;
     if (hangs) return;
     auto owner = std::make_shared<const at::Tensor>(half.tensor);
     auto* data = static_cast<std::byte*>(half.tensor.mutable_data_ptr());
@@ -72,7 +87,7 @@ class NcclDouble : public NcclLink {
   Communicator mpi_;
   std::vector<Half> opened_;
   std::list<Transfer> under_way_;
-  std::vector<Seconds> marks_ = std::vector<Seconds>(kMarks);
+  size_t started_ = 0, done_ = 0;  // transfers
 };
 
 }  // namespace kvcomm::testing

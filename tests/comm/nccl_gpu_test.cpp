@@ -9,7 +9,7 @@
 #include <cstdlib>
 
 #include "base/error.h"
-#include "comm/nccl_channel.h"
+#include "comm/nccl_transport.h"
 #include "tests/comm/fixtures.h"
 
 namespace kvcomm::testing {
@@ -30,28 +30,25 @@ class NcclOnGpus : public ::testing::Test {
   }
 
   // The script's messages over this end; the sender's trace must be the loopback's.
-  void send_script(Channel& wire) const {
-    auto [loopback, loopback_end] = LoopbackChannel::make({});
+  void send_script(SendEnd& wire) const {
+    LoopbackPipe loopback;
     for (const Header& header : script()) {
-      send_message(*loopback, header);
-      send(wire, header);
+      send_message(loopback.sender, header);
+      OutgoingMessage message = wire.offer(header);
+      for (size_t i = 0; i < header.tensors.size(); ++i) message.put(content(header, i).to(gpu_));
+      message.close({.prefill_s = 0.25});
+      wire.flush();
     }
-    EXPECT_EQ(wire.ledger().trace(), loopback->ledger().trace());
-    EXPECT_EQ(wire.ledger().total(), loopback->ledger().total());
+    EXPECT_EQ(wire.ledger().trace(), loopback.sender.ledger().trace());
+    EXPECT_EQ(wire.ledger().total(), loopback.sender.ledger().total());
   }
 
-  void send(Channel& wire, const Header& header) const {
-    wire.offer(header);
-    for (size_t i = 0; i < header.tensors.size(); ++i) wire.put(content(header, i).to(gpu_));
-    wire.close({.prefill_s = 0.25});
-  }
-
-  void receive(Channel& wire, const Header& header) const {
-    Arrived arrived = receive_message(wire, header);
+  void receive(ReceiveEnd& wire, const Header& header) const {
+    Delivery arrived = receive_message(wire, header);
     for (at::Tensor& tensor : arrived.tensors) tensor = tensor.cpu();
     EXPECT_EQ(difference(header, arrived.tensors), "");
-    EXPECT_THAT(arrived.delivery.intact, ElementsAre(true, true, true));
-    EXPECT_GE(arrived.delivery.wire.exposed_s, 0);
+    EXPECT_THAT(arrived.intact, ElementsAre(true, true, true));
+    EXPECT_GE(arrived.wire.exposed_s, 0);
   }
 
   Communicator lane_ = Communicator::world();
@@ -60,16 +57,21 @@ class NcclOnGpus : public ::testing::Test {
 
 TEST_F(NcclOnGpus, ScriptOfMessagesArrivesAndItsTraceIsTheLoopbacks) {
   const auto nccl = connect_nccl(lane_, gpu_, 60);
-  const ChannelOptions options{.device = gpu_, .timeout_s = 60};
+  const EndOptions options{.device = gpu_, .timeout_s = 60};
   if (lane_.size() == 1) {
-    auto [sender, receiver] = NcclSelfChannel::make(*nccl, options);
-    send_script(*sender);
-    for (const Header& header : script()) receive(*receiver, header);
+    LoopbackPipe self(NcclSelfTransport::make(*nccl), options);
+    send_script(self.sender);
+    for (const Header& header : script()) receive(self.receiver, header);
     return;
   }
-  NcclChannel wire(lane_, *nccl, 1 - lane_.rank(), options);
-  if (lane_.rank() == 0) return send_script(wire);
-  for (const Header& header : script()) receive(wire, header);
+  auto transport =
+      std::make_unique<NcclTransport>(MpiRoute{lane_, 1 - lane_.rank()}, *nccl, options);
+  if (lane_.rank() == 0) {
+    SendEnd sender(std::move(transport), options);
+    return send_script(sender);
+  }
+  ReceiveEnd receiver(std::move(transport), options);
+  for (const Header& header : script()) receive(receiver, header);
 }
 
 TEST_F(NcclOnGpus, SumsOnTheGpuAreThoseOfTheHost) {

@@ -1,5 +1,5 @@
 // A lane by itself: tasks in, reports out, both ends in this process, without MPI.
-#include "lane/lane.h"
+#include "lane/worker.h"
 
 #include <c10/core/InferenceMode.h>
 #include <gtest/gtest.h>
@@ -26,8 +26,8 @@ class LaneTest : public PlanTest {
 
   std::vector<Report> run(std::deque<Task> tasks) const {
     LocalTaskLink link(std::move(tasks));
-    Lane lane(plan_.config, {.transport = "loopback"}, link, /*lane=*/nullptr);
-    lane.run();
+    Worker worker(plan_.config, {.transport = "loopback"}, link, /*lane=*/nullptr);
+    worker.run();
     return link.reports();
   }
 

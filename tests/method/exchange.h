@@ -5,12 +5,13 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
-#include "comm/channel.h"
 #include "method/method.h"
+#include "tests/comm/loopback_pipe.h"
 #include "tests/method/tiny_model.h"
 #include "tests/support/device.h"
 
@@ -54,6 +55,8 @@ class TinyPair {
     prompt_builder_ = std::make_unique<PromptBuilder>(
         Prompts::built_in(), text,
         PromptBuilder::Options{.dataset = "demo", .kind = "qa", .date = "2024-07-26"});
+    terms_.emplace(
+        Terms{.prompt_builder = *prompt_builder_, .fidelity = fidelity_, .max_new_tokens = 5});
     const char* const contexts[] = {"The ship came in.", "A storm.",
                                     "The children ran over the bridge to the other side, 12 of 37"};
     for (uint32_t i = 0; i < 3; ++i) {
@@ -68,11 +71,7 @@ class TinyPair {
   Batch batch() const {
     std::vector<const Sample*> chosen;
     for (const Sample& sample : samples_) chosen.push_back(&sample);
-    return Batch({.agent = agent_,
-                  .prompt_builder = *prompt_builder_,
-                  .fidelity = fidelity_,
-                  .max_new_tokens = 5},
-                 chosen);
+    return Batch(agent_, *terms_, chosen);
   }
   const Decoder& model() const { return *agent_.model; }
   const Agent& agent() const { return agent_; }
@@ -88,10 +87,10 @@ class TinyPair {
   }
 
   // What the script and the closed forms say the ledger's trace is.
-  std::vector<Ledger::Entry> declared(const MethodSpec& spec, const ExchangeId& turn) const {
+  std::vector<Ledger::Entry> declared(const MethodSpec& spec, const ExchangeId& id) const {
     std::vector<Ledger::Entry> entries;
     for (const ScriptMessage& step : method(spec)->script()) {
-      entries.push_back({step.kind, turn.cell, step.layers, payload(spec, step.kind)});
+      entries.push_back({step.kind, id.cell, step.layers, payload(spec, step.kind)});
     }
     return entries;
   }
@@ -155,6 +154,7 @@ class TinyPair {
   TemporaryFolder folder_;
   Agent agent_;
   std::unique_ptr<PromptBuilder> prompt_builder_;
+  std::optional<Terms> terms_;
   std::vector<Sample> samples_;
 };
 
@@ -163,15 +163,15 @@ struct Exchange {
   std::vector<Request> requests;
   std::vector<ReceivedSample> arrivals;
 };
-inline Exchange exchange(const Method& method, const TinyPair& pair, const ExchangeId& turn,
-                         Channel* outgoing, Channel* incoming) {
+inline Exchange exchange(const Method& method, const TinyPair& pair, const ExchangeId& id,
+                         SendEnd* outgoing, ReceiveEnd* incoming) {
   Batch sent = pair.batch(), received = pair.batch();
-  sent.begin(turn);
-  received.begin(turn);
+  sent.begin(id);
+  received.begin(id);
   if (outgoing != nullptr && !method.script().empty()) method.send(sent, *outgoing);
   if (incoming == nullptr) return {};
-  const std::vector<Channel*> wires =
-      method.script().empty() ? std::vector<Channel*>{} : std::vector<Channel*>{incoming};
+  const std::vector<ReceiveEnd*> wires =
+      method.script().empty() ? std::vector<ReceiveEnd*>{} : std::vector<ReceiveEnd*>{incoming};
   std::vector<Request> requests = method.receive(received, wires);
   return {std::move(requests), received.arrivals};
 }

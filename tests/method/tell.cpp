@@ -17,17 +17,18 @@ class Tell : public Method {
     return {{PayloadKind::kTokens, {kNoLayer}}};
   }
 
-  void send(Batch& batch, Channel& wire) const override {
+  void send(Batch& batch, SendEnd& wire) const override {
     std::vector<at::Tensor> ids;
     for (const auto& context : batch.context_ids()) ids.push_back(at::tensor(context, at::kInt));
-    wire.offer(rows_header(batch, {.kind = PayloadKind::kTokens,
-                                   .rows = batch.context_tokens(),
-                                   .context_tokens = batch.context_tokens()}));
-    wire.put(at::cat(ids).to(batch.agent().model->options().device()));
-    wire.close({.work_ended_at_s = now_s()});
+    OutgoingMessage message =
+        wire.offer(rows_header(batch, {.kind = PayloadKind::kTokens,
+                                       .rows = batch.context_tokens(),
+                                       .context_tokens = batch.context_tokens()}));
+    message.put(at::cat(ids).to(batch.agent().model->options().device()));
+    message.close({.work_ended_at_s = now_s()});
   }
 
-  std::vector<Request> receive(Batch& batch, std::span<Channel* const> wires) const override {
+  std::vector<Request> receive(Batch& batch, std::span<ReceiveEnd* const> wires) const override {
     const auto told = receive_rows(batch, PayloadKind::kTokens, wires);
     std::vector<Request> requests;
     for (size_t i = 0; i < batch.size(); ++i) {

@@ -6,7 +6,6 @@
 
 #include <numeric>
 
-#include "comm/loopback_channel.h"
 #include "method/debate.h"
 #include "tests/method/exchange.h"
 
@@ -36,12 +35,12 @@ TEST_P(TraceTest, EveryMethodSendsWhatItsScriptDeclares) {
   for (const MethodSpec& spec : method_variants()) {
     SCOPED_TRACE(spec.label());
     const auto method = pair_.method(spec);
-    const ExchangeId turn{.task = 3, .cell = ++cell, .attempt = 1};
-    auto [outgoing, incoming] = LoopbackChannel::make({.device = test_device()});
-    const Exchange done = exchange(*method, pair_, turn, outgoing.get(), incoming.get());
-    EXPECT_EQ(outgoing->ledger().trace(), pair_.declared(spec, turn));
-    EXPECT_EQ(incoming->ledger().trace(), pair_.declared(spec, turn));
-    EXPECT_EQ(incoming->ledger().total(), outgoing->ledger().total());
+    const ExchangeId id{.task = 3, .cell = ++cell, .attempt = 1};
+    LoopbackPipe pipe({.device = test_device()});
+    const Exchange done = exchange(*method, pair_, id, &pipe.sender, &pipe.receiver);
+    EXPECT_EQ(pipe.sender.ledger().trace(), pair_.declared(spec, id));
+    EXPECT_EQ(pipe.receiver.ledger().trace(), pair_.declared(spec, id));
+    EXPECT_EQ(pipe.receiver.ledger().total(), pipe.sender.ledger().total());
     EXPECT_EQ(done.requests.size(), 3u);
     EXPECT_EQ(done.arrivals.size(), method->script().empty() ? 0u : 3u);
   }
@@ -49,9 +48,9 @@ TEST_P(TraceTest, EveryMethodSendsWhatItsScriptDeclares) {
 
 TEST_P(TraceTest, SamplesShareTheBytesByTheirTokens) {
   const auto method = sharing({1, 3});
-  auto [outgoing, incoming] = LoopbackChannel::make({.device = test_device()});
-  const ExchangeId turn{.task = 1, .cell = 8, .attempt = 2};
-  const Exchange done = exchange(*method, pair_, turn, outgoing.get(), incoming.get());
+  LoopbackPipe pipe({.device = test_device()});
+  const ExchangeId id{.task = 1, .cell = 8, .attempt = 2};
+  const Exchange done = exchange(*method, pair_, id, &pipe.sender, &pipe.receiver);
   Batch reader = pair_.batch();
   for (size_t i = 0; i < 3; ++i) {
     const uint64_t tokens = reader.context_ids()[i].size();
@@ -61,9 +60,9 @@ TEST_P(TraceTest, SamplesShareTheBytesByTheirTokens) {
         release_ ? std::vector<uint64_t>{a_layer, a_layer, a_row, a_layer}
                  : std::vector<uint64_t>{0, a_layer, 0, a_layer};
     const uint32_t sample = reader.samples()[i]->index;
-    EXPECT_EQ(incoming->ledger().of_sample(8, sample, 2).payload,
+    EXPECT_EQ(pipe.receiver.ledger().of_sample(8, sample, 2).payload,
               std::accumulate(by_layer.begin(), by_layer.end(), uint64_t{0}));
-    EXPECT_EQ(incoming->ledger().kv_layers_of_sample(8, sample, 2), by_layer);
+    EXPECT_EQ(pipe.receiver.ledger().kv_layers_of_sample(8, sample, 2), by_layer);
     EXPECT_EQ(done.arrivals[i].context_tokens, static_cast<int64_t>(tokens));
     EXPECT_EQ(done.arrivals[i].layers, release_ ? 3 : 2);
     EXPECT_EQ(done.arrivals[i].failure, "");
@@ -77,9 +76,9 @@ TEST_P(TraceTest, SamplesShareTheSendersReadingByTheirTokens) {
         std::pair{"nld", Json{{"phase1_tokens", 3}}}}) {
     SCOPED_TRACE(name);
     const MethodSpec spec = make_method_spec(*find_method(name), set, 42);
-    auto [outgoing, incoming] = LoopbackChannel::make({.device = test_device()});
+    LoopbackPipe pipe({.device = test_device()});
     const Exchange done = exchange(*pair_.method(spec), pair_, {.task = 1, .cell = 1, .attempt = 1},
-                                   outgoing.get(), incoming.get());
+                                   &pipe.sender, &pipe.receiver);
     const ReceivedSample& first = done.arrivals.front();
     EXPECT_GT(first.sender_prefill_s, 0);
     for (const ReceivedSample& arrival : done.arrivals) {
@@ -104,9 +103,9 @@ TEST_P(TraceTest, ContextsAreReadOnceForAllMethods) {
 
 TEST_P(TraceTest, ReceiversOwnTokensStandBehindTheContextInEveryLayer) {
   const auto method = sharing({2});
-  auto [outgoing, incoming] = LoopbackChannel::make({.device = test_device()});
-  const Exchange done = exchange(*method, pair_, {.task = 1, .cell = 1, .attempt = 1},
-                                 outgoing.get(), incoming.get());
+  LoopbackPipe pipe({.device = test_device()});
+  const Exchange done =
+      exchange(*method, pair_, {.task = 1, .cell = 1, .attempt = 1}, &pipe.sender, &pipe.receiver);
   Batch reader = pair_.batch();
   for (size_t i = 0; i < 3; ++i) {
     const auto tokens = static_cast<int64_t>(reader.context_ids()[i].size());
@@ -129,9 +128,9 @@ TEST_P(TraceTest, ReceiversOwnTokensStandBehindTheContextInEveryLayer) {
 
 TEST_P(TraceTest, KvCommSShiftsTheReceiversTokensBackInUnselectedLayers) {
   const auto method = sharing({2}, "kvcomm_s");
-  auto [outgoing, incoming] = LoopbackChannel::make({.device = test_device()});
-  const Exchange done = exchange(*method, pair_, {.task = 1, .cell = 1, .attempt = 1},
-                                 outgoing.get(), incoming.get());
+  LoopbackPipe pipe({.device = test_device()});
+  const Exchange done =
+      exchange(*method, pair_, {.task = 1, .cell = 1, .attempt = 1}, &pipe.sender, &pipe.receiver);
   for (const Request& request : done.requests) {
     for (size_t layer = 0; layer < 4; ++layer) {
       const bool whole = layer == 2 || (release_ && layer == 0);
@@ -143,9 +142,9 @@ TEST_P(TraceTest, KvCommSShiftsTheReceiversTokensBackInUnselectedLayers) {
 
 TEST_P(TraceTest, AFirstTokenIsTheContextsOwn) {
   const auto method = sharing({1});
-  auto [outgoing, incoming] = LoopbackChannel::make({.device = test_device()});
-  const Exchange done = exchange(*method, pair_, {.task = 1, .cell = 1, .attempt = 1},
-                                 outgoing.get(), incoming.get());
+  LoopbackPipe pipe({.device = test_device()});
+  const Exchange done =
+      exchange(*method, pair_, {.task = 1, .cell = 1, .attempt = 1}, &pipe.sender, &pipe.receiver);
   if (!release_) GTEST_SKIP() << "the paper sends none";
   Batch reader = pair_.batch();
   const Context& all = reader.context({});
@@ -160,29 +159,29 @@ TEST_P(TraceTest, AFirstTokenIsTheContextsOwn) {
 // The whole debate with an agent that never says a word.
 TEST_P(TraceTest, ASampleOfWhichCipherSaysNothingFailsWithTheReason) {
   const MethodSpec spec = make_method_spec(*find_method("cipher"), {{"phase1_tokens", 4}}, 42);
-  auto [outgoing, incoming] = LoopbackChannel::make({.device = test_device()});
+  LoopbackPipe pipe({.device = test_device()});
   Batch sent = pair_.batch(), received = pair_.batch();
-  const ExchangeId turn{.task = 1, .cell = 1, .attempt = 1};
-  sent.begin(turn);
-  received.begin(turn);
+  const ExchangeId id{.task = 1, .cell = 1, .attempt = 1};
+  sent.begin(id);
+  received.begin(id);
   const std::vector<at::Tensor> said(3, at::empty({0, 32}, pair_.model().options()));
-  send_first_answers(sent, *outgoing, PayloadKind::kVectors, sender_questions(sent, Reading::kSay),
-                     said);
-  const std::vector<Channel*> wires{incoming.get()};
+  send_first_answers(sent, pipe.sender, PayloadKind::kVectors,
+                     sender_questions(sent, Reading::kSay), said);
+  const std::vector<ReceiveEnd*> wires{&pipe.receiver};
   pair_.method(spec)->receive(received, wires);
   for (const ReceivedSample& arrival : received.arrivals) {
     EXPECT_THAT(arrival.failure, ::testing::HasSubstr("nothing to say"));
   }
-  EXPECT_EQ(incoming->ledger().of(PayloadKind::kVectors).payload, 0u);
+  EXPECT_EQ(pipe.receiver.ledger().of(PayloadKind::kVectors).payload, 0u);
 }
 
 TEST_P(TraceTest, AcChangesTheReceiversLastTokenAlone) {
   for (const std::string f : {"replace", "sum", "mean"}) {
     const MethodSpec spec =
         make_method_spec(*find_method("ac"), {{"f", f}, {"k", 2}, {"j", 1}}, 42);
-    auto [outgoing, incoming] = LoopbackChannel::make({.device = test_device()});
-    const Exchange done = exchange(*pair_.method(spec), pair_, {.task = 1, .cell = 1},
-                                   outgoing.get(), incoming.get());
+    LoopbackPipe pipe({.device = test_device()});
+    const Exchange done =
+        exchange(*pair_.method(spec), pair_, {.task = 1, .cell = 1}, &pipe.sender, &pipe.receiver);
     Batch reader = pair_.batch();
     const at::Tensor theirs = last_hidden(pair_.model(), reader.context_ids(), 2);
     for (int i = 0; i < 3; ++i) {

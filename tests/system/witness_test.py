@@ -6,7 +6,7 @@ import json
 from support import BUILD, METHODS, SystemTest, main, tables
 
 WITNESS = BUILD / "tests/support/libkvc_witness.so"
-HEADER, ANSWER, TRAILER, PAYLOAD = 1, 2, 3, 4  # tags on a lane's communicator (Channel::Note, MpiChannel)
+HEADER, ANSWER, TRAILER, PAYLOAD = 1, 2, 3, 4  # tags on a lane's communicator (ControlMessage, MpiTransport)
 BY_HAND = METHODS[METHODS.index('[[method]]\nname = "kvcomm"\nlayers'):]
 
 

@@ -1,0 +1,122 @@
+#include "lane/answering_end.h"
+
+#include <spdlog/spdlog.h>
+
+#include "lane/failures.h"
+#include "lane/phases.h"
+#include "lane/sample_rows.h"
+#include "method/wire.h"
+
+namespace kvcomm {
+
+Report AnsweringEnd::answer(const TaskCell& cell, const Method& method, Batch& batch) {
+  Report out{.kind = Report::Kind::kRows, .task = batch.exchange().task, .cell = cell.cell};
+  const std::vector<uint64_t> messages_before = messages();
+  const PhaseWatch watch(batch, waited_s());
+  const auto fail_row = [&](SampleRow& row, const std::string& step, const std::string& what) {
+    mark_failed(row);
+    out.failures.push_back(
+        {.sample = row.sample, .attempt = row.attempt, .step = step, .what = what});
+  };
+  std::string step = "receive";
+  try {
+    std::vector<Request> requests = receive(method, batch);
+    out.rows = sample_rows(batch, method, wires_, session_.dataset_config());
+    for (size_t i = 0; i < batch.arrivals.size(); ++i) {
+      const std::string& failure = batch.arrivals[i].failure;
+      if (!failure.empty()) fail_row(out.rows[i], "wire", failure);
+    }
+    step = "answer";
+    ask(std::move(requests), cell, batch, out.rows);
+  } catch (const std::exception& error) {
+    give_up(method, batch, error, messages_before);
+    out.failures.clear();
+    out.rows = sample_rows(batch, method, wires_, session_.dataset_config());
+    for (SampleRow& row : out.rows) fail_row(row, step, reason_of(error));
+  }
+  busy_.receiver_prefill_s += watch.ran().prefill_s;
+  busy_.decode_s += watch.ran().decode_s;
+  return out;
+}
+
+void AnsweringEnd::calibrate(Calibration& calibration, Batch& batch,
+                             std::vector<FailureRecord>& failures) {
+  const std::vector<uint64_t> messages_before = messages();
+  try {
+    calibration.add(batch, receive(calibration.exchange(), batch));
+  } catch (const std::exception& error) {
+    give_up(calibration.exchange(), batch, error, messages_before);
+    failures.push_back({.sample = batch.sample(0).index,
+                        .attempt = batch.exchange().attempt,
+                        .step = "calibration",
+                        .what = reason_of(error)});
+  }
+}
+
+std::vector<Request> AnsweringEnd::receive(const Method& method, Batch& batch) {
+  const PhaseWatch watch(batch, waited_s());
+  std::vector<Request> requests = method.receive(batch, wires_);
+  if (!method.script().empty()) watch.count_wire(busy_, waited_s());
+  return requests;
+}
+
+void AnsweringEnd::ask(std::vector<Request> requests, const TaskCell& cell, Batch& batch,
+                       std::vector<SampleRow>& rows) {
+  const GeneratedBy by = profile_of(cell.spec, batch.fidelity()).generated_by;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    rows[i].prompt_tokens = requests[i].prompt.size();
+    requests[i].decoding = batch.decoding(by, batch.max_new_tokens());
+  }
+  const std::vector<Answer> answers = batch.answer(requests);
+  for (size_t i = 0; i < answers.size(); ++i) {
+    rows[i].receiver_prefill_s = batch.generated()[i].prefill_s;
+    rows[i].decode_s = batch.generated()[i].decode_s;
+    if (rows[i].failed) continue;
+    rows[i].output_tokens = answers[i].ids.size();
+    score_row(rows[i], session_.prompts().said(answers[i].ids, requests[i].decoding.eos),
+              session_.dataset().info.metric, batch.sample(i).answers);
+  }
+}
+
+std::vector<uint64_t> AnsweringEnd::messages() const {
+  std::vector<uint64_t> messages;
+  for (const ReceiveEnd* wire : wires_) messages.push_back(wire->messages());
+  return messages;
+}
+
+Seconds AnsweringEnd::waited_s() const {
+  Seconds waited_s = 0;
+  for (const ReceiveEnd* wire : wires_) waited_s += wire->waited_s();
+  return waited_s;
+}
+
+uint64_t AnsweringEnd::kv_bytes() const {
+  uint64_t bytes = 0;
+  for (const ReceiveEnd* wire : wires_) bytes += wire->ledger().of(PayloadKind::kKv).payload;
+  return bytes;
+}
+
+// The work on an exchange failed: what the senders have for it is taken off the wires, so that the
+// next exchange finds its own.
+void AnsweringEnd::give_up(const Method& method, const Batch& batch, const std::exception& error,
+                           std::span<const uint64_t> messages_before) {
+  const auto broken = [&] { return std::ranges::any_of(wires_, &ReceiveEnd::broken); };
+  throw_if_fatal(error, broken(), device_);
+  const std::vector<ScriptMessage> script = method.script();
+  for (size_t w = 0; w < wires_.size(); ++w) {
+    ReceiveEnd& wire = *wires_[w];
+    try {
+      wire.settle(reason_of(error));
+      for (size_t i = wire.messages() - messages_before[w]; i < script.size(); ++i) {
+        IncomingMessage message =
+            wire.next(expected(batch.exchange(), script[i].kind, batch.size()));
+        if (message.header().failure.empty()) message.refuse(reason_of(error));
+      }
+    } catch (const std::exception& further) {
+      throw_if_fatal(further, broken(), device_);
+      spdlog::warn("{}", further.what());
+    }
+  }
+}
+
+}  // namespace kvcomm

@@ -1,0 +1,50 @@
+// The end of a lane that answers: takes what its wires bring, asks its model, makes rows. It is the
+// receiver's; where a method has the sender's model answer alone, it has no wires.
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "comm/receive_end.h"
+#include "lane/pair_session.h"
+#include "method/calibration.h"
+#include "method/method.h"
+#include "tasks/messages.h"
+
+namespace kvcomm {
+
+class AnsweringEnd {
+ public:
+  // wires: one a sender. busy: where its seconds are counted. All must outlive it.
+  AnsweringEnd(std::vector<ReceiveEnd*> wires, const PairSession& session, at::Device device,
+               RankRecord& busy)
+      : wires_(std::move(wires)), session_(session), device_(device), busy_(busy) {}
+
+  // The rows of a batch in a cell. What fails makes failed rows; only a broken transport or device
+  // throws.
+  Report answer(const TaskCell& cell, const Method& method, Batch& batch);
+  // Adds the batch's importances, or what failed to `failures`.
+  void calibrate(Calibration& calibration, Batch& batch, std::vector<FailureRecord>& failures);
+
+  // Payload of keys and values that has come so far.
+  uint64_t kv_bytes() const;
+
+ private:
+  std::vector<Request> receive(const Method& method, Batch& batch);
+  void ask(std::vector<Request> requests, const TaskCell& cell, Batch& batch,
+           std::vector<SampleRow>& rows);
+  std::vector<uint64_t> messages() const;
+  Seconds waited_s() const;
+  void give_up(const Method& method, const Batch& batch, const std::exception& error,
+               std::span<const uint64_t> messages_before);
+
+  std::vector<ReceiveEnd*> wires_;
+  const PairSession& session_;
+  at::Device device_;
+  RankRecord& busy_;
+};
+
+}  // namespace kvcomm

@@ -1,0 +1,82 @@
+#include "lane/sample_rows.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "plan/plan.h"
+#include "score/score.h"
+
+namespace kvcomm {
+
+namespace {
+
+// Where a row counts payload of that kind.
+uint64_t SampleRow::*column_of(PayloadKind kind) {
+  switch (kind) {
+    case PayloadKind::kKv:
+      return &SampleRow::kv_bytes;
+    case PayloadKind::kTokens:
+      return &SampleRow::token_bytes;
+    case PayloadKind::kVectors:
+      return &SampleRow::vector_bytes;
+    case PayloadKind::kHidden:
+      return &SampleRow::hidden_bytes;
+  }
+  fail(Exit::kInternal, "Kind {} has no column.", static_cast<int>(kind));
+}
+
+void add_arrival(SampleRow& row, const ReceivedSample& arrival) {
+  row.context_tokens = static_cast<uint64_t>(arrival.context_tokens);
+  row.layers_sent = static_cast<uint64_t>(arrival.layers);
+  row.sender_prefill_s = arrival.sender_prefill_s;
+  row.sender_decode_s = arrival.sender_decode_s;
+  row.wire_exposed_s = arrival.wire_exposed_s;
+  row.wire_hidden_s = arrival.wire_hidden_s;
+}
+
+void add_bytes(SampleRow& row, const Ledger& ledger, const ExchangeId& exchange, PayloadKind kind) {
+  const Bytes bytes = ledger.of_sample(exchange.cell, row.sample, exchange.attempt);
+  row.payload_bytes += bytes.payload;
+  row.*column_of(kind) += bytes.payload;
+  row.header_bytes += bytes.header;
+  const std::vector<uint64_t> layers =
+      ledger.kv_layers_of_sample(exchange.cell, row.sample, exchange.attempt);
+  row.layer_bytes.resize(std::max(row.layer_bytes.size(), layers.size()));
+  for (size_t layer = 0; layer < layers.size(); ++layer) row.layer_bytes[layer] += layers[layer];
+}
+
+}  // namespace
+
+std::vector<SampleRow> sample_rows(const Batch& batch, const Method& method,
+                                   std::span<ReceiveEnd* const> wires,
+                                   const DatasetConfig& dataset) {
+  const std::vector<ScriptMessage> script = method.script();
+  std::vector<SampleRow> rows;
+  for (size_t i = 0; i < batch.size(); ++i) {
+    SampleRow& row = rows.emplace_back(SampleRow{.sample = batch.sample(i).index,
+                                                 .attempt = batch.exchange().attempt,
+                                                 .sample_id = batch.sample(i).id,
+                                                 .further_scores = unscored(dataset)});
+    if (i < batch.arrivals.size()) add_arrival(row, batch.arrivals[i]);
+    if (script.empty()) continue;
+    for (const ReceiveEnd* wire : wires) {
+      add_bytes(row, wire->ledger(), batch.exchange(), script.front().kind);
+    }
+  }
+  return rows;
+}
+
+void score_row(SampleRow& row, std::string answer, const std::string& metric,
+               const std::vector<std::string>& accepted) {
+  row.answer = std::move(answer);
+  row.score = score(metric, row.answer, accepted);
+  for (auto& [name, further] : row.further_scores) further = score(name, row.answer, accepted);
+}
+
+void mark_failed(SampleRow& row) {
+  row.failed = true;
+  row.answer.clear();
+  row.score = 0;
+}
+
+}  // namespace kvcomm

@@ -1,0 +1,37 @@
+// The sending end of a lane: its part of each exchange.
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include "comm/send_end.h"
+#include "method/method.h"
+#include "store/rows.h"
+
+namespace kvcomm {
+
+class SendingEnd {
+ public:
+  // busy: where its seconds are counted. Both must outlive it.
+  SendingEnd(SendEnd& wire, at::Device device, RankRecord& busy)
+      : wire_(wire), device_(device), busy_(busy) {}
+
+  // Whatever fails here is told to the receiver, which makes the rows; only a broken transport or
+  // device throws. Returns without waiting for the receiver, unless it is too far ahead of it.
+  void send(const Method& method, Batch& batch);
+  // Lets what was sent advance, in the midst of other work.
+  void progress() { wire_.progress(); }
+  // The same while there is no other, which is the wire's time.
+  void attend();
+  // Waits until it has left.
+  void flush();
+
+ private:
+  void tell_failure(const Method& method, const Batch& batch, const std::string& reason,
+                    uint64_t offered);
+
+  SendEnd& wire_;
+  at::Device device_;
+  RankRecord& busy_;
+};
+
+}  // namespace kvcomm

@@ -1,0 +1,59 @@
+// A rank's part of a lane: works through tasks batch by batch and cell by cell, each exchange by
+// the ends that this rank plays. In a world of one both are here and take turns.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "comm/open_ends.h"
+#include "config/config.h"
+#include "lane/answering_end.h"
+#include "lane/pair_session.h"
+#include "lane/seat.h"
+#include "lane/sending_end.h"
+#include "tasks/task_link.h"
+
+namespace kvcomm {
+
+class Worker {
+ public:
+  // lane: the communicator of the lane's ends; null where one process plays both. All must outlive
+  // it.
+  Worker(const Config& config, Seat seat, TaskLink& tasks, Communicator* lane);
+  Worker(const Worker&) = delete;  // its session refers to its seat
+  Worker& operator=(const Worker&) = delete;
+
+  // Works until the coordinator says stop. Throws when the two ends are out of step (kIntegrity,
+  // kEnvironment): the job cannot go on then.
+  void run();
+
+ private:
+  struct Batches;
+
+  void open_pipes(Communicator* lane);
+  Task next_task();
+  void work(const Task& task);
+  void run_task(const Task& task);
+  void run_cell(const Task& task, const TaskCell& cell, Batches& batches);
+  void calibrate(const Task& task);
+  std::vector<std::vector<const Sample*>> batches_of(const Task& task) const;
+  bool answers(End end) const;
+  void send(const Method& method, Batch& batch);
+  void report(Report report);
+  RankRecord so_far() const;
+
+  const Config& config_;
+  Seat seat_;
+  TaskLink& tasks_;
+  PairSession session_;
+  Fidelity fidelity_;
+  RankRecord busy_;  // seconds by phase
+  Stopwatch life_;
+  std::vector<PipeEnds> pipes_;  // one a peer; one with both ends in a world of one
+  std::optional<SendingEnd> sending_;
+  std::optional<AnsweringEnd> answering_;
+};
+
+}  // namespace kvcomm

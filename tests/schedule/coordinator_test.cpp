@@ -1,0 +1,138 @@
+// The coordinator by itself: lanes that are done as soon as they are asked, without MPI or models.
+#include "schedule/coordinator.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <deque>
+
+#include "tests/plan/plan_fixture.h"
+
+namespace kvcomm::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+class InstantLanes : public LaneLink {
+ public:
+  explicit InstantLanes(int ranks) : ranks_(ranks) {}
+
+  int ranks() const override { return ranks_; }
+  void send(const Task& task, std::span<const int> to) override {
+    for (const int rank : to) ++heard[rank];
+    if (task.kind == Task::Kind::kStop) {
+      for (const int rank : to) say({.kind = Report::Kind::kLast}, rank);
+    }
+    if (task.kind == Task::Kind::kRun) run(task, to.back());
+    if (task.kind == Task::Kind::kCalibrate) {
+      Report report{.kind = Report::Kind::kCalibration, .task = task.id};
+      if (calibrates) report.calibration.importance = {0.1, 0.4, 0.2, 0.3};
+      say(report, to.back());
+    }
+  }
+  bool sent() override { return true; }
+  std::optional<Report> poll() override {
+    if (said_.empty()) return std::nullopt;
+    Report report = std::move(said_.front());
+    said_.pop_front();
+    return report;
+  }
+
+  bool calibrates = true;
+  std::set<std::pair<uint32_t, uint32_t>> fails;  // (sample, attempt)
+  std::map<int, int> heard;                       // tasks of any kind, by rank
+  std::vector<std::vector<int>> layers;           // that cells were told to share
+
+ private:
+  void run(const Task& task, int receiver) {
+    say({.kind = Report::Kind::kBegun, .task = task.id}, receiver);
+    for (const TaskCell& cell : task.cells) {
+      Report report{.kind = Report::Kind::kRows, .task = task.id, .cell = cell.cell};
+      for (const uint32_t sample : task.samples) {
+        const bool failed = fails.contains({sample, task.attempt});
+        report.rows.push_back({.sample = sample,
+                               .attempt = task.attempt,
+                               .answer = failed ? "" : "ship",
+                               .failed = failed});
+      }
+      layers.push_back(cell.layers);
+      say(report, receiver);
+    }
+  }
+  void say(Report report, int rank) {
+    report.rank.rank = rank;
+    said_.push_back(std::move(report));
+  }
+
+  int ranks_;
+  std::deque<Report> said_;
+};
+
+class CoordinatorTest : public PlanTest {
+ protected:
+  Exit run(InstantLanes& lanes, const std::vector<LaneRanks>& ranks) {
+    const Plan planned = plan({"run.output=\"" + (root() / "out").string() + "\""});
+    CompletedIndex stored;
+    {
+      Journal journal(root() / "out", {.run_id = "run-" + std::to_string(++runs_)});
+      std::vector<PairLock> locks;
+      Coordinator coordinator(planned, stored, journal, locks, lanes, [] { return false; });
+      code_ = coordinator.run(ranks, {true});
+    }
+    journals_ = read_journals(root() / "out");
+    return code_;
+  }
+
+  int runs_ = 0;
+  Exit code_ = Exit::kOk;
+  Journals journals_;
+};
+
+TEST_F(CoordinatorTest, EveryRowOfEveryCellIsInTheJournalOnce) {
+  InstantLanes lanes(4);
+  EXPECT_EQ(run(lanes, {{{0}, 1}, {{2}, 3}}), Exit::kOk);
+  const RunJournal& run = journals_.runs.front();
+  std::map<std::string, int> rows;  // by key and sample
+  for (const SampleRow& row : run.samples) ++rows[row.key + "/" + std::to_string(row.sample)];
+  EXPECT_EQ(rows.size(), 4U * 8);  // samples; baseline, kvcomm, five draws of random, contiguous
+  for (const auto& [row, count] : rows) EXPECT_EQ(count, 1) << row;
+  EXPECT_EQ(run.calibrations.size(), 1U);
+  EXPECT_EQ(run.ranks.size(), 2U);  // those that spoke of work; the senders left with their last
+  for (int rank = 0; rank < 4; ++rank) EXPECT_GT(lanes.heard[rank], 0) << rank;
+}
+
+TEST_F(CoordinatorTest, WhatFailsIsAskedOnceMore) {
+  InstantLanes lanes(1);
+  methods_ = "[[method]]\nname = \"baseline\"\n";
+  lanes.fails = {{0, 1}, {2, 1}, {2, 2}};
+  EXPECT_EQ(run(lanes, {{{}, 0}}), Exit::kSomeFailed);
+  std::map<uint32_t, std::vector<bool>> failed;  // by sample, in order
+  for (const SampleRow& row : journals_.runs.front().samples) {
+    failed[row.sample].push_back(row.failed);
+  }
+  EXPECT_EQ(failed,
+            (decltype(failed){{0, {true, false}}, {1, {false}}, {2, {true, true}}, {3, {false}}}));
+}
+
+TEST_F(CoordinatorTest, ACellWhoseCalibrationFailsKeepsItsSamplesAsFailed) {
+  InstantLanes lanes(1);
+  methods_ = "[[method]]\nname = \"kvcomm\"\n";
+  lanes.calibrates = false;
+  EXPECT_EQ(run(lanes, {{{}, 0}}), Exit::kSomeFailed);
+  const RunJournal& run = journals_.runs.front();
+  ASSERT_EQ(run.samples.size(), 4U);
+  for (const SampleRow& row : run.samples) EXPECT_TRUE(row.failed);
+  EXPECT_THAT(run.failures.back().what, HasSubstr("calibration failed"));
+  EXPECT_TRUE(lanes.layers.empty());
+}
+
+TEST_F(CoordinatorTest, LayersComeFromTheImportancesThatALaneMeasured) {
+  InstantLanes lanes(1);
+  methods_ = "[[method]]\nname = \"kvcomm\"\nratio = 0.5\nsigma = 100.0\n";
+  EXPECT_EQ(run(lanes, {{{}, 0}}), Exit::kOk);
+  ASSERT_FALSE(lanes.layers.empty());
+  for (const std::vector<int>& layers : lanes.layers) EXPECT_EQ(layers, (std::vector<int>{1, 3}));
+}
+
+}  // namespace
+}  // namespace kvcomm::testing
