@@ -37,7 +37,7 @@ class Datasets(SystemTest):
         self.assertEqual(rows["samsum"], ["3", "819", "rouge_l_recall", "300", f"{folder}/below/samsum.csv"])
         self.assertEqual(rows["tmath"][-1], f"{folder}/TMATH")
         self.assertEqual(rows["hotpotqa"], ["-", "500 of 7405", "f1_match", "48",
-                                            f"missing: launch/fetch_data.py hotpotqa --to {folder}"])
+                                            f"missing: launch/fetch/data.py hotpotqa --to {folder}"])
         self.assertIn("/musique.jsonl' has 2 records, the published 'musique' has 2417", notes)
 
     def test_ls_counts_tokens_in_a_models_tokenizer(self):

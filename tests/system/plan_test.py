@@ -116,7 +116,7 @@ class Plan(SystemTest):
     def test_without_weights_all_else_is_told(self):
         folder, sweep = self.with_model("unweighted", ["model.safetensors"])
         found, sums, absent = self.plan(sweep)
-        self.assertEqual(absent, [f"'{folder}' has no weights: `launch/fetch_models.py org/unweighted --to "
+        self.assertEqual(absent, [f"'{folder}' has no weights: `launch/fetch/models.py org/unweighted --to "
                                   f"{self.folder}/models` fetches the model."])
         whole = self.only(self.plan(self.sweep("whole", KVCOMM))[0])[1]
         self.assertEqual(self.only(found)[1], whole)
@@ -151,7 +151,7 @@ class Plan(SystemTest):
         self.assertEqual(heading, "tiny on qasper (500 samples as published; the file is absent)")
         self.assertEqual(list(cells["kvcomm(ratio=0.5)"].values()),
                          ["500", "0", "2 of 4", "?", "?", "256 B a context token", "?"])
-        self.assertEqual(absent, [f"The data set 'qasper' is not in '{empty}': `launch/fetch_data.py qasper "
+        self.assertEqual(absent, [f"The data set 'qasper' is not in '{empty}': `launch/fetch/data.py qasper "
                                   f"--to {empty}` fetches it."])
         self.assertEqual(sweep.run("refused", sets=[f"paths.data={empty}"]).code, 2)
 
@@ -174,7 +174,7 @@ class Plan(SystemTest):
         self.assertEqual([heading.split()[0] for heading in found], ["tiny"])
         self.assertEqual(sums["all"]["cells"], "2")
         self.assertEqual(absent, [f"'{self.folder}/models/org/nobody' has no config.json, and its pairs are left out of "
-                                  f"this plan: `launch/fetch_models.py org/nobody --to {self.folder}/models` fetches the "
+                                  f"this plan: `launch/fetch/models.py org/nobody --to {self.folder}/models` fetches the "
                                   "model."])
         nobody = self.sweep("nobody", KVCOMM, pairs='[[pair]]\nsender = "org/nobody"\nreceiver = "org/nobody"\n')
         outcome = self.check(call(nobody.arguments("plan", "planned")))
@@ -191,9 +191,9 @@ class Plan(SystemTest):
         models.mkdir(parents=True)
         self.assertEqual(self.paper(command="run").code, 2)  # without data
         *_, absent = self.paper().out.partition("Before `kvcomm run`:\n")
-        names = re.findall(r"launch/fetch_models.py (\S+)`", absent)
+        names = re.findall(r"launch/fetch/models.py (\S+)`", absent)
         self.assertEqual(len(set(names)), 14)
-        self.assertEqual(absent.count("launch/fetch_data.py"), 8)
+        self.assertEqual(absent.count("launch/fetch/data.py"), 8)
         config = json.loads((self.folder / "models/org/tiny/config.json").read_text())
         for name in names:
             (models / name).mkdir(parents=True)
