@@ -20,7 +20,7 @@ import h5py
 import pandas as pd
 from tiny import CHECKPOINTS, METHODS, TOKENIZER, make_model  # noqa: F401  also for the tests
 
-REPOSITORY, BUILD = (Path(argument) for argument in sys.argv[1:3])
+REPOSITORY, BUILD = (Path(argument).resolve() for argument in sys.argv[1:3])
 PROGRAM = BUILD / "kvcomm"
 TABLES = ("samples", "scores", "questions", "cells", "layers", "ranks", "failures", "runs")
 SECONDS = re.compile(r"_s$")
