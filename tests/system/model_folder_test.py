@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from support import CHECKPOINTS, SystemTest, call, demo_records, main, make_model, tables
+from support import CHECKPOINTS, SystemTest, call, demo_records, main, make_model, method_table, pair_table, tables
 
-SKYLINE = '[[method]]\nname = "skyline"\n'
+SKYLINE = method_table("skyline")
 HEAD = "lm_head.weight"
 
 
 def pair(sender, receiver=None, name=None):
-    return f'[[pair]]\nname = "{name or sender}"\nsender = "org/{sender}"\nreceiver = "org/{receiver or sender}"\n'
+    return pair_table(f"org/{sender}", f"org/{receiver or sender}", name=name or sender)
 
 
 class ModelFolder(SystemTest):
