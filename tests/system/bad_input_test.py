@@ -44,13 +44,10 @@ class BadInput(SystemTest):
         sweep = self.sweep(name, methods=f"[[method]]\n{method}\n", **options)
         (self.both_refuse if both else self.refuses)(sweep, code, self.place(sweep, method.splitlines()[0]), *parts)
 
-    def with_model(self, name, config=None, checkpoint="tiny-llama"):
+    def with_model(self, name, config=None):
         """A model folder org/<name> with keys of its config.json changed, and a sweep with it as the sender."""
         folder = self.folder / "models/org" / name
-        make_model(folder, checkpoint)
-        content = json.loads((folder / "config.json").read_text())
-        content.update(config or {})
-        (folder / "config.json").write_text(json.dumps(content))
+        make_model(folder, config=config)
         return folder, self.sweep(name, pairs=pair_table(f"org/{name}", "org/tiny"))
 
     # ---- models

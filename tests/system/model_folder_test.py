@@ -22,9 +22,7 @@ class ModelFolder(SystemTest):
     def model(self, name, config=None, checkpoint="tiny-llama"):
         """A folder org/<name> with keys of its config.json changed."""
         folder = self.folder / "models/org" / name
-        make_model(folder, checkpoint)
-        content = json.loads((folder / "config.json").read_text())
-        (folder / "config.json").write_text(json.dumps({**content, **(config or {})}))
+        make_model(folder, checkpoint, config)
         return folder
 
     def flip(self, weights, place):

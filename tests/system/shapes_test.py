@@ -16,9 +16,8 @@ SHAPES = {"deep": {"num_hidden_layers": 6}, "heads": {"num_key_value_heads": 4},
 
 def make_shaped_model(folder, changes):
     """tiny-llama with keys of its config.json changed and random weights of the shapes that follow."""
-    make_model(folder)
-    config = {**json.loads((folder / "config.json").read_text()), **changes}
-    (folder / "config.json").write_text(json.dumps(config))
+    make_model(folder, config=changes)
+    config = json.loads((folder / "config.json").read_text())
     hidden, inner, head_dim = config["hidden_size"], config["intermediate_size"], config["head_dim"]
     q, kv = (config[key] * head_dim for key in ("num_attention_heads", "num_key_value_heads"))
     shapes = {"model.embed_tokens.weight": (config["vocab_size"], hidden), "model.norm.weight": (hidden,),

@@ -48,11 +48,17 @@ METHODS = "".join([
 ])
 
 
-def make_model(folder, checkpoint="tiny-llama"):
-    """A tiny checkpoint with the tests' tokenizer and a chat template: a whole model folder."""
+def make_model(folder, checkpoint="tiny-llama", config=None):
+    """A tiny checkpoint with the tests' tokenizer and a chat template: a whole model folder.
+
+    config: keys of its config.json that are changed
+    """
     folder.mkdir(parents=True)
     for name in ("config.json", "generation_config.json", "model.safetensors"):
         shutil.copy(CHECKPOINTS / checkpoint / name, folder)
     shutil.copy(TOKENIZER, folder)
-    config = {"bos_token": "<bos>", "eos_token": "<eos>", "chat_template": CHAT_TEMPLATE}
-    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    if config:
+        path = folder / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | config))
+    tokens = {"bos_token": "<bos>", "eos_token": "<eos>", "chat_template": CHAT_TEMPLATE}
+    (folder / "tokenizer_config.json").write_text(json.dumps(tokens))
