@@ -5,7 +5,7 @@ import re
 import unittest
 
 import support
-from support import BUILD, REPOSITORY, SystemTest, call, demo_records, main, method_table, rows, tables
+from support import BUILD, REPOSITORY, SystemTest, call, main, method_table, rows, tables
 
 SWEEP = method_table("tell") + method_table("skyline") + method_table("kvcomm", layers=[1, 2])
 
