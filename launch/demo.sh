@@ -16,7 +16,7 @@ if [[ $seed != 1 ]]; then data=.cache/demo-data/$seed; fi
 make_data() {
   local file=$data/demo.jsonl
   if [[ $seed == 1 && -s $file ]]; then return; fi
-  .venv/bin/python launch/make_demo_data.py --seed "$seed" --output "$file" >&2
+  .venv/bin/python launch/setup/make_demo_data.py --seed "$seed" --output "$file" >&2
 }
 
 launch/setup.sh kvcomm

@@ -26,7 +26,7 @@ readonly build=build-cuda tokenizer=models/HuggingFaceTB/SmolLM2-135M-Instruct/t
 install_venv() {
   local wanted=$build/requirements.txt
   mkdir -p "$build"
-  grep -hE '^(torch|nvidia-)' launch/requirements.txt launch/requirements-cuda.txt >"$wanted"
+  grep -hE '^(torch|nvidia-)' launch/setup/requirements.txt launch/setup/requirements-cuda.txt >"$wanted"
   install_requirements "$build/venv" "$wanted"
 }
 

@@ -82,8 +82,8 @@ check_python() {
 # ---- virtual environment
 
 requirement_files() {
-  echo launch/requirements.txt
-  if has_gpu; then echo launch/requirements-cuda.txt; fi
+  echo launch/setup/requirements.txt
+  if has_gpu; then echo launch/setup/requirements-cuda.txt; fi
 }
 
 install_venv() {
@@ -118,7 +118,7 @@ main() {
   install_packages
   check_python
   install_venv
-  "$venv/bin/python" launch/make_demo_model.py
+  "$venv/bin/python" launch/setup/make_demo_model.py
   configure "$preset"
   build "$preset" "${1:-all}"
 }

@@ -37,7 +37,7 @@ fetch_nccl_header() {
     if [[ -e $folder/nccl.h ]]; then return; fi
   done
   .venv/bin/python -m pip install --quiet --no-deps \
-    "$(grep '^nvidia-nccl' launch/requirements-cuda.txt)"
+    "$(grep '^nvidia-nccl' launch/setup/requirements-cuda.txt)"
 }
 
 run_tests() {

@@ -8,12 +8,13 @@ from pathlib import Path
 from bundle import ROOT
 
 sys.path.insert(0, str(ROOT / "tests/system"))
-from tiny import CHECKPOINTS, METHODS, make_model  # noqa: E402, F401  what the tests run too
+from tiny import (CHECKPOINTS, METHODS, dataset_table, make_model, method_table, pair_table,  # noqa: E402, F401
+                  toml_keys)  # what the tests run too
 
 WORDS = ("the harbour master wrote down every ship that came in before the storm and the children ran over the bridge "
          "to see old friends at home").split()
-KVCOMM = '[[method]]\nname = "kvcomm"\nratio = 0.5\n'
-TWO_METHODS = f'[[method]]\nname = "skyline"\n{KVCOMM}'
+KVCOMM = method_table("kvcomm", ratio=0.5)
+TWO_METHODS = method_table("skyline") + KVCOMM
 
 
 def text(rng: random.Random, words: int) -> str:
@@ -29,16 +30,15 @@ def write_records(path: Path, words: list[int]):
 
 def dataset(path: Path, max_new_tokens: int) -> str:
     """The data set that is called as its file."""
-    return (f'[[dataset]]\nname = "{path.stem}"\npath = "{path}"\nquestion = "question"\nanswers = "answer"\n'
-            f'metric = "includes"\nmax_new_tokens = {max_new_tokens}\n')
+    return dataset_table(path.stem, path, question="question", answers="answer", metric="includes",
+                         max_new_tokens=max_new_tokens)
 
 
 def sweep(path: Path, models: list[str], datasets: str, methods: str, **run) -> Path:
     """Writes the TOML: each model in a pair with itself; `run` are keys of its table [run]."""
-    keys = "".join(f"{name} = {json.dumps(value)}\n" for name, value in run.items())
-    pairs = "".join(f'[[pair]]\nsender = "{model}"\nreceiver = "{model}"\n' for model in models)
-    path.write_text(f'[run]\n{keys}\n[paths]\nmodels = "{path.parent}/models"\ndata = "{path.parent}"\n'
-                    f"{pairs}{datasets}{methods}")
+    paths = toml_keys({"models": path.parent / "models", "data": path.parent})
+    pairs = "".join(map(pair_table, models))
+    path.write_text(f"[run]\n{toml_keys(run)}\n[paths]\n{paths}\n{pairs}{datasets}{methods}")
     return path
 
 

@@ -139,8 +139,8 @@ size_t published_samples(const DatasetInfo& info) {
 }
 
 std::string fetch_command(const DatasetInfo& info, const fs::path& data_folder) {
-  if (info.name == "demo") return "launch/make_demo_data.py";
-  const std::string command = "launch/fetch_data.py " + info.name;
+  if (info.name == "demo") return "launch/setup/make_demo_data.py";
+  const std::string command = "launch/fetch/data.py " + info.name;
   return data_folder == "data" ? command : command + " --to " + data_folder.string();
 }
 

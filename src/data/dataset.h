@@ -56,7 +56,7 @@ const DatasetInfo& dataset_info(std::string_view name);
 // How many samples the published data give; 0: any number.
 size_t published_samples(const DatasetInfo& info);
 
-// The command that fetches or makes the data set there: "launch/fetch_data.py hotpotqa --to d".
+// The command that fetches or makes the data set there: "launch/fetch/data.py hotpotqa --to d".
 std::string fetch_command(const DatasetInfo& info, const std::filesystem::path& data_folder);
 
 // What in data_folder, or in a folder in it, has the data set's form by content: a file, or a

@@ -260,7 +260,7 @@ RecordReader::RecordReader(std::filesystem::path file)
   const std::string line = peek_line(in_);
   if (line.starts_with("PAR1")) {
     fail(Exit::kUsage,
-         "'{}' is a Parquet file, JSON or CSV is needed: launch/fetch_data.py turns one into "
+         "'{}' is a Parquet file, JSON or CSV is needed: launch/fetch/data.py turns one into "
          "JSON lines.",
          path_.string());
   }

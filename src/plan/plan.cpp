@@ -76,7 +76,7 @@ void name_absent(Plan& plan, const std::string& model, bool receives) {
   const bool by_name = fs::path(model).is_relative() && folder == models / model;
   const std::string to = models == "models" ? "" : " --to " + models.string();
   const std::string cure =
-      by_name ? fmt::format(": `launch/fetch_models.py {}{}` fetches the model", model, to) : "";
+      by_name ? fmt::format(": `launch/fetch/models.py {}{}` fetches the model", model, to) : "";
   plan.absent.push_back({Exit::kEnvironment, fmt::format("'{}' has {}{}.{}", folder.string(),
                                                          join(missing, ", "), cure, other)});
 }

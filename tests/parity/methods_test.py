@@ -14,114 +14,44 @@ import numpy as np
 
 REPOSITORY = Path(sys.argv[1])
 sys.path.insert(0, str(REPOSITORY / "tests/system"))
-from support import CHECKPOINTS, SystemTest, main, make_model, tables  # noqa: E402
+from support import (CHECKPOINTS, SystemTest, main, make_model, method_table, pair_table, tables,  # noqa: E402
+                     toml_keys)
 from twin import Model, Sequence, greedy, read_weights  # noqa: E402
 from twin_case import GLOOMY, MAX_NEW_TOKENS, PAIRS, PROMPTS, Text, change_model, records  # noqa: E402
 from twin_methods import PAPER, RELEASE, Twin  # noqa: E402
 
 TIE = 1e-4  # two best logits as near as this may change places in float32
 KINDS = {"nld": "token_bytes", "cipher": "vector_bytes", "ac": "hidden_bytes"}  # else kv_bytes
-SHARING = """
-[[method]]
-name = "baseline"
-[[method]]
-name = "baseline"
-model = "sender"
-[[method]]
-name = "skyline"
-[[method]]
-name = "skyline"
-model = "sender"
-[[method]]
-name = "kvcomm"
-ratio = [0.2, 0.3, 0.5, 0.7, 1.0]
-[[method]]
-name = "kvcomm"
-ratio = 0.3
-alpha = 0
-[[method]]
-name = "kvcomm"
-ratio = 0.5
-alpha = 0.25
-mu = 0.7
-sigma = 2
-calibration_samples = 3
-[[method]]
-name = "kvcomm"
-layers = [1, 3]
-[[method]]
-name = "random"
-ratio = 0.5
-seed = [0, 1]
-[[method]]
-name = "contiguous"
-from = 1
-to = 2
-"""
-ALL = SHARING + """
-[[method]]
-name = "kvcomm"
-layer_count = [1, 3]
-[[method]]
-name = "kvcomm_s"
-ratio = [0.3, 0.7]
-[[method]]
-name = "kvcomm_s"
-layers = [2]
-[[method]]
-name = "ac"
-f = ["replace", "sum", "mean"]
-k = 2
-j = 1
-[[method]]
-name = "ac"
-f = "mean"
-k = 0
-j = 3
-[[method]]
-name = "nld"
-phase1_tokens = 7
-[[method]]
-name = "nld"
-phase1_tokens = 5
-sender_aware = [true, false]
-[[method]]
-name = "cipher"
-phase1_tokens = 4
-[[method]]
-name = "cipher"
-phase1_tokens = 5
-sender_aware = [true, false]
-temperature = 1.6
-"""
+ALL = "".join([
+    method_table("baseline"), method_table("baseline", model="sender"),
+    method_table("skyline"), method_table("skyline", model="sender"),
+    method_table("kvcomm", ratio=[0.2, 0.3, 0.5, 0.7, 1.0]),
+    method_table("kvcomm", ratio=0.3, alpha=0),
+    method_table("kvcomm", ratio=0.5, alpha=0.25, mu=0.7, sigma=2, calibration_samples=3),
+    method_table("kvcomm", layers=[1, 3]),
+    method_table("random", ratio=0.5, seed=[0, 1]),
+    method_table("contiguous", from_=1, to=2),
+    method_table("kvcomm", layer_count=[1, 3]),
+    method_table("kvcomm_s", ratio=[0.3, 0.7]),
+    method_table("kvcomm_s", layers=[2]),
+    method_table("ac", f=["replace", "sum", "mean"], k=2, j=1),
+    method_table("ac", f="mean", k=0, j=3),
+    method_table("nld", phase1_tokens=7),
+    method_table("nld", phase1_tokens=5, sender_aware=[True, False]),
+    method_table("cipher", phase1_tokens=4),
+    method_table("cipher", phase1_tokens=5, sender_aware=[True, False], temperature=1.6),
+])
 CELLS = 30
-SOME = """
-[[method]]
-name = "baseline"
-[[method]]
-name = "kvcomm"
-ratio = [0.3, 0.5]
-[[method]]
-name = "kvcomm"
-ratio = 0.3
-alpha = 0.25
-mu = 0.9
-sigma = 2
-[[method]]
-name = "kvcomm_s"
-layers = [1, 3]
-[[method]]
-name = "contiguous"
-from = 1
-to = 2
-"""
-DEBATES = """
-[[method]]
-name = "nld"
-[[method]]
-name = "cipher"
-temperature = 1.6
-"""
+SOME = "".join([
+    method_table("baseline"),
+    method_table("kvcomm", ratio=[0.3, 0.5]),
+    method_table("kvcomm", ratio=0.3, alpha=0.25, mu=0.9, sigma=2),
+    method_table("kvcomm_s", layers=[1, 3]),
+    method_table("contiguous", from_=1, to=2),
+])
+DEBATES = method_table("nld") + method_table("cipher", temperature=1.6)
+
+
 def near(found, expected):
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5)
 
@@ -152,13 +82,10 @@ class Methods(SystemTest):
 
     def swept(self, name, pairs=PAIRS, methods=ALL, run="", prompts=PROMPTS, ranks=1):
         """The tables of a sweep; nothing of it may fail but CIPHER's answers that end before they begin."""
-        text = ""
-        for pair in pairs:
-            sender, receiver = PAIRS[pair][1]
-            text += f'[[pair]]\nname = "{pair}"\nsender = "{pair}/seed{sender}"\nreceiver = "{pair}/seed{receiver}"\n'
+        text = "".join(pair_table(*(f"{pair}/seed{seed}" for seed in PAIRS[pair][1]), name=pair) for pair in pairs)
         sweep = self.sweep(name, methods, self.records, text, run=run, max_new_tokens=MAX_NEW_TOKENS)
         wording = self.folder / f"{name}-prompts.toml"
-        wording.write_text("[demo]\n" + "".join(f"{key} = {json.dumps(text)}\n" for key, text in prompts.items()))
+        wording.write_text("[demo]\n" + toml_keys(prompts))
         outcome = sweep.run(name, ranks, sets=[f"paths.prompts={wording}"])
         found = tables(sweep.results(name)) if sweep.results(name).exists() else self.fail(str(outcome))
         self.check(outcome, 3 if found["samples"]["failed"].any() else 0)
@@ -357,8 +284,7 @@ class SingleFields(Methods):
     def test_fields(self):
         for place, (fidelity, fields) in enumerate(self.FIELDS):
             with self.subTest(fields=fields, release=fidelity == RELEASE):
-                lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in fields.items())
-                methods = SOME + (DEBATES if "phase1_tokens" in fields else "") + f"\n[fidelity]\n{lines}"
+                methods = SOME + (DEBATES if "phase1_tokens" in fields else "") + "[fidelity]\n" + toml_keys(fields)
                 run = f'fidelity = "{"release" if fidelity == RELEASE else "paper"}"'
                 found = self.swept(f"fields{place}", self.PAIRS, methods, run)
                 changed = self.compared(found, replace(fidelity, **fields))

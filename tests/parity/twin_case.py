@@ -1,6 +1,7 @@
 """What the twin and the program are both given: models, prompts, samples, and the tokenizer's part."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ from tokenizers import Tokenizer
 
 from twin import read_weights, write_weights
 
-TESTS = Path(__file__).resolve().parents[1]
-CHECKPOINTS = TESTS / "parity/checkpoints"
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "system"))
+from tiny import CHECKPOINTS, TOKENIZER, WORDS  # noqa: E402, F401  also for twin_check.py
+
 MAX_NEW_TOKENS = 12
 EOS = 1  # the tokenizer's; the models' configurations say 2, their generation_config.json 2 and 3
 # name: (checkpoint, seeds of the sender's and of the receiver's change, their repetition penalties)
@@ -28,8 +30,6 @@ PROMPTS = {
     "refine": "{other_answers} and I {own_answer} to {prompt} in the end", "question_suffix": " Now?",
     "answer_prefix": "",
 }
-WORDS = ("the harbour master wrote down every ship that came in before the storm and the children ran over the "
-         "bridge to 12 others").split()
 # Words of context and of question. "same": the context reads as the question does, so that |C| = |Q|;
 # "less": without its last token.
 LENGTHS = [(20, 8), (1, 30), (2, 14), ("same", 12), ("less", 10), (90, 2), (30, 25), (5, 5), (12, 1)]
@@ -55,7 +55,7 @@ class Text:
     eos = EOS
 
     def __init__(self):
-        self.tokenizer = Tokenizer.from_file(str(TESTS / "text/fixture/tokenizer.json"))
+        self.tokenizer = Tokenizer.from_file(str(TOKENIZER))
         assert self.tokenizer.token_to_id("<eos>") == EOS
 
     def encode(self, text):

@@ -48,7 +48,7 @@ TEST_F(AbsentTest, WithAllThereAPlanIsAsForARun) {
 TEST_F(AbsentTest, WithoutWeightsACellHasItsTokensAndNoKey) {
   remove("models/a/model.safetensors");
   EXPECT_EQ(sentence(Exit::kEnvironment),
-            fmt::format("'{0}/models/a' has no weights: `launch/fetch_models.py a --to {0}/models` "
+            fmt::format("'{0}/models/a' has no weights: `launch/fetch/models.py a --to {0}/models` "
                         "fetches the model.",
                         root().string()));
   const Plan planned = plan();
@@ -61,7 +61,7 @@ TEST_F(AbsentTest, WithoutWeightsACellHasItsTokensAndNoKey) {
 TEST_F(AbsentTest, WeightsInAnotherFormAreNamed) {
   fs::rename(root() / "models/a/model.safetensors", root() / "models/a/pytorch_model.bin");
   EXPECT_THAT(sentence(Exit::kEnvironment),
-              AllOf(HasSubstr("models/a' has no weights: `launch/fetch_models.py a --to "),
+              AllOf(HasSubstr("models/a' has no weights: `launch/fetch/models.py a --to "),
                     HasSubstr("It has 'pytorch_model.bin'"), HasSubstr("safe_serialization=True")));
 }
 
@@ -95,7 +95,7 @@ TEST_F(AbsentTest, TheReceiversTokenizerAndTemplateAreMissed) {
   EXPECT_THAT(plan().absent, IsEmpty());
   remove("models/b/tokenizer.json");
   EXPECT_THAT(sentence(Exit::kEnvironment),
-              HasSubstr("models/b' has no tokenizer.json: `launch/fetch_models.py b --to "));
+              HasSubstr("models/b' has no tokenizer.json: `launch/fetch/models.py b --to "));
   remove("models/b/tokenizer_config.json");
   EXPECT_THAT(sentence(Exit::kEnvironment), HasSubstr("no tokenizer.json, no chat template:"));
   const Plan planned = plan();
@@ -110,7 +110,7 @@ TEST_F(AbsentTest, WithoutConfigTheModelsPairsAreLeftOut) {
   remove("models/b/config.json");
   EXPECT_THAT(sentence(Exit::kEnvironment),
               AllOf(HasSubstr("models/b' has no config.json, and its pairs are left out"),
-                    HasSubstr("`launch/fetch_models.py b --to ")));
+                    HasSubstr("`launch/fetch/models.py b --to ")));
   EXPECT_THAT(plan().cells, IsEmpty());
   methods_ += "[[pair]]\nname = \"q\"\nsender = \"a\"\nreceiver = \"a\"\n";
   const Plan planned = plan();
@@ -131,7 +131,7 @@ TEST_F(AbsentTest, WhatIsThereIsCheckedAllTheSame) {
 TEST_F(AbsentTest, ADataSetWithoutAFileCountsAsPublished) {
   methods_ += "[[dataset]]\nname = \"hotpotqa\"\n";
   EXPECT_EQ(sentence(Exit::kUsage),
-            fmt::format("The data set 'hotpotqa' is not in '{0}': `launch/fetch_data.py hotpotqa "
+            fmt::format("The data set 'hotpotqa' is not in '{0}': `launch/fetch/data.py hotpotqa "
                         "--to {0}` fetches it.",
                         root().string()));
   const Plan planned = plan({"method.random.limit=7"});

@@ -3,15 +3,9 @@ for, neither in what is scored nor in what agents tell each other."""
 
 import json
 
-from support import SystemTest, main, make_model, rows
+from support import SystemTest, main, make_model, method_table, pair_table, rows
 
-METHODS = """
-[[method]]
-name = "skyline"
-[[method]]
-name = "nld"
-phase1_tokens = 6
-"""
+METHODS = method_table("skyline") + method_table("nld", phase1_tokens=6)
 
 
 class AnswerText(SystemTest):
@@ -24,8 +18,7 @@ class AnswerText(SystemTest):
         (cls.folder / "models/org/flagged/special_tokens_map.json").write_text(json.dumps(names))
 
     def answers(self, model, ranks):
-        sweep = self.sweep(f"{model}{ranks}", METHODS, max_new_tokens=12,
-                           pairs=f'[[pair]]\nsender = "org/{model}"\nreceiver = "org/{model}"\n')
+        sweep = self.sweep(f"{model}{ranks}", METHODS, max_new_tokens=12, pairs=pair_table(f"org/{model}"))
         self.check(sweep.run(f"{model}{ranks}", ranks=ranks))
         return [(row["method"], row["sample"], row["answer"], row["output_tokens"], row["prompt_tokens"],
                  row["payload_bytes"]) for row in rows(sweep.results(f"{model}{ranks}"))]

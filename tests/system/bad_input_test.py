@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 
-from support import SystemTest, call, demo_records, main, make_model
+from support import SystemTest, call, demo_records, main, make_model, method_table, pair_table
 
 KVCOMM = '[[method]]\nname = "kvcomm"\n{}\n'
 USAGE, ENVIRONMENT = 2, 4
@@ -44,19 +44,16 @@ class BadInput(SystemTest):
         sweep = self.sweep(name, methods=f"[[method]]\n{method}\n", **options)
         (self.both_refuse if both else self.refuses)(sweep, code, self.place(sweep, method.splitlines()[0]), *parts)
 
-    def with_model(self, name, config=None, checkpoint="tiny-llama"):
+    def with_model(self, name, config=None):
         """A model folder org/<name> with keys of its config.json changed, and a sweep with it as the sender."""
         folder = self.folder / "models/org" / name
-        make_model(folder, checkpoint)
-        content = json.loads((folder / "config.json").read_text())
-        content.update(config or {})
-        (folder / "config.json").write_text(json.dumps(content))
-        return folder, self.sweep(name, pairs=f'[[pair]]\nsender = "org/{name}"\nreceiver = "org/tiny"\n')
+        make_model(folder, config=config)
+        return folder, self.sweep(name, pairs=pair_table(f"org/{name}", "org/tiny"))
 
     # ---- models
 
     def test_no_such_model(self):
-        sweep = self.sweep("nomodel", pairs='[[pair]]\nsender = "org/tiny"\nreceiver = "org/tinny"\n')
+        sweep = self.sweep("nomodel", pairs=pair_table("org/tiny", "org/tinny"))
         self.refuses(sweep, ENVIRONMENT, self.folder / "models/org/tinny", "paths.models")
 
     def test_missing_weights(self):
@@ -104,7 +101,7 @@ class BadInput(SystemTest):
 
     def test_no_tokenizer(self):
         folder, _ = self.with_model("mute")
-        sweep = self.sweep("mute", pairs='[[pair]]\nsender = "org/tiny"\nreceiver = "org/mute"\n')
+        sweep = self.sweep("mute", pairs=pair_table("org/tiny", "org/mute"))
         (folder / "tokenizer_config.json").unlink()
         self.refuses(sweep, ENVIRONMENT, folder, "chat_template")
         (folder / "tokenizer.json").unlink()
@@ -134,9 +131,9 @@ class BadInput(SystemTest):
     def test_unknown_names_with_the_near_miss(self):
         for name, methods, place, words in (
                 ("key", KVCOMM.format("ratoi = 0.5"), "ratoi", ("'ratoi'", "'ratio'")),
-                ("method", '[[method]]\nname = "kvcom"\n', 'name = "kvcom"', ("'kvcom'", "'kvcomm'")),
-                ("other", '[[method]]\nname = "telepathy"\n', 'name = "telepathy"', ("'telepathy'", "cipher")),
-                ("parameter", '[[method]]\nname = "nld"\ntemperature = 1\n', "temperature", ("phase1_tokens",)),
+                ("method", method_table("kvcom"), 'name = "kvcom"', ("'kvcom'", "'kvcomm'")),
+                ("other", method_table("telepathy"), 'name = "telepathy"', ("'telepathy'", "cipher")),
+                ("parameter", method_table("nld", temperature=1), "temperature", ("phase1_tokens",)),
                 ("table", "[[methods]]\nname = 'kvcomm'\n", "[[methods]]", ("'methods'", "'method'"))):
             with self.subTest(name):
                 sweep = self.sweep(name, methods=methods)
@@ -161,8 +158,8 @@ class BadInput(SystemTest):
 
     def test_layers_outside_the_model(self):
         self.refuses(self.sweep("outside", methods=KVCOMM.format("layers = [1, 4]")), USAGE, "4", "0 to 3")
-        methods = '[[method]]\nname = "contiguous"\nfrom = 2\nto = 7\n'
-        self.refuses(self.sweep("beyond", methods=methods), USAGE, "7", "0 to 3")
+        beyond = self.sweep("beyond", methods=method_table("contiguous", from_=2, to=7))
+        self.refuses(beyond, USAGE, "7", "0 to 3")
 
     def test_layers_that_activations_cannot_have(self):
         self.refuses_method("k", 'name = "ac"', "k = 26, the default, lies outside the sender", "0 to 3", both=True)
@@ -195,12 +192,12 @@ class BadInput(SystemTest):
             config["eos_token"] = token
             (folder / "tokenizer_config.json").write_text(json.dumps(config))
             self.refuses_method(name, 'name = "cipher"', folder, "tokenizer_config.json", token or "none",
-                                pairs=f'[[pair]]\nsender = "org/tiny"\nreceiver = "org/{name}"\n')
+                                pairs=pair_table("org/tiny", f"org/{name}"))
 
     def test_prompts_that_a_method_needs(self):
         prompts = self.folder / "prompts.toml"
         prompts.write_text('[qa]\nsender = "{context}"\nreceiver = "{question}"\n')
-        sweep = self.sweep("debate", methods='[[method]]\nname = "nld"\n')
+        sweep = self.sweep("debate", methods=method_table("nld"))
         self.refuses(sweep, USAGE, self.place(sweep, 'name = "nld"'), prompts, "'sender_summary'", "[demo] or [qa]",
                      sets=[f"paths.prompts={prompts}"])
         self.refuses(sweep, USAGE, prompts, "'refine'",

@@ -7,12 +7,12 @@ import tempfile
 from pathlib import Path
 
 import h5py
-from support import ENVIRONMENT, REPOSITORY, SystemTest, call, main, tables
+from support import ENVIRONMENT, REPOSITORY, SystemTest, call, main, method_table, pair_table, tables
 
 USAGE, ENVIRONMENT_CODE, SOME_FAILED = 2, 4, 3
 COMMANDS = ("run", "plan", "merge", "score", "ls", "bench")
-SKYLINE = '[[method]]\nname = "skyline"\n'
-TWO = '[[method]]\nname = "skyline"\n[[method]]\nname = "kvcomm"\nlayers = [1, 2]\n'
+SKYLINE = method_table("skyline")
+TWO = SKYLINE + method_table("kvcomm", layers=[1, 2])
 
 
 def script(name, *arguments, **environment):
@@ -136,8 +136,8 @@ class Planned(SystemTest):
             self.check(call(arguments), USAGE)
 
     def test_strict_names_what_is_absent(self):
-        pair = '[[pair]]\nsender = "org/none"\nreceiver = "org/tiny"\n'
-        planned = self.strict(self.sweep("absent", SKYLINE, pairs=pair), ENVIRONMENT_CODE)
+        absent = self.sweep("absent", SKYLINE, pairs=pair_table("org/none", "org/tiny"))
+        planned = self.strict(absent, ENVIRONMENT_CODE)
         self.assertIn("'" + str(self.folder / "models/org/none") + "' has no config.json", planned.log)
 
     def test_without_strict_a_transport_that_cannot_be_is_told(self):

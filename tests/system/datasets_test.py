@@ -3,7 +3,7 @@
 import re
 import shutil
 
-from support import REPOSITORY, SystemTest, call, demo_records, main, tables
+from support import REPOSITORY, SystemTest, call, dataset_table, demo_records, main, method_table, tables
 
 RECORDS = REPOSITORY / "tests/data/records"
 FILES = {  # where each is read from, below RECORDS
@@ -13,7 +13,7 @@ FILES = {  # where each is read from, below RECORDS
     "longbench_musique": "longbench_musique.jsonl", "longbench_qasper": "longbench_qasper.jsonl",
     "longbench_repobench-p": "longbench_repobench-p.jsonl", "repobench": "repobench_v1.1.jsonl",
     "samsum": "samsum.csv", "tmath": "TMATH", "mmlu_stem": "mmlu", "mmlu_humanities": "mmlu"}
-METHODS = '[[method]]\nname = "skyline"\n[[method]]\nname = "kvcomm"\nratio = 0.5\n'
+METHODS = method_table("skyline") + method_table("kvcomm", ratio=0.5)
 
 
 class Datasets(SystemTest):
@@ -37,7 +37,7 @@ class Datasets(SystemTest):
         self.assertEqual(rows["samsum"], ["3", "819", "rouge_l_recall", "300", f"{folder}/below/samsum.csv"])
         self.assertEqual(rows["tmath"][-1], f"{folder}/TMATH")
         self.assertEqual(rows["hotpotqa"], ["-", "500 of 7405", "f1_match", "48",
-                                            f"missing: launch/fetch_data.py hotpotqa --to {folder}"])
+                                            f"missing: launch/fetch/data.py hotpotqa --to {folder}"])
         self.assertIn("/musique.jsonl' has 2 records, the published 'musique' has 2417", notes)
 
     def test_ls_counts_tokens_in_a_models_tokenizer(self):
@@ -65,12 +65,8 @@ class Datasets(SystemTest):
         self.assertIn("countries.jsonl:1 has no 'prompt_B'", notes)
 
     def test_every_form_runs_and_is_scored(self):
-        sweep = self.sweep("forms", methods=METHODS, run="limit = 2")
-        text = sweep.toml.read_text()
-        at = text.index("[[dataset]]"), text.index("[[method]]")
-        data = "".join(f'[[dataset]]\nname = "{name}"\npath = "{RECORDS / file}"\nmax_new_tokens = 4\n'
-                       for name, file in FILES.items())
-        sweep.toml.write_text(text[:at[0]] + data + text[at[1]:])
+        data = "".join(dataset_table(name, RECORDS / file, max_new_tokens=4) for name, file in FILES.items())
+        sweep = self.sweep_on("forms", data, METHODS, run="limit = 2")
         outcome = self.check(sweep.run("forms"))
         self.assertIn("has 2 records, the published 'hotpotqa' has 7405", outcome.log)
         found = tables(sweep.results("forms"))
@@ -81,9 +77,8 @@ class Datasets(SystemTest):
 
     def test_a_long_context_is_cut_in_its_middle_where_the_release_does_it(self):
         limits = "max_input_tokens = 120\nlimit = 1"
-        sweep = self.sweep("cut", methods=METHODS, run=limits)
-        text = sweep.toml.read_text().replace('name = "demo"', 'name = "hotpotqa"')
-        sweep.toml.write_text(re.sub(r'path = ".*"', f'path = "{RECORDS / "hotpot_own.json"}"', text))
+        data = dataset_table("hotpotqa", RECORDS / "hotpot_own.json", max_new_tokens=6)
+        sweep = self.sweep_on("cut", data, METHODS, run=limits)
         self.check(sweep.run("cut"))
         samples = tables(sweep.results("cut"))["samples"].set_index("method")
         self.assertEqual(samples.prompt_tokens["skyline"], 120)

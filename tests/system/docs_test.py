@@ -10,50 +10,21 @@ import unittest
 
 import h5py
 from includes_test import ARROWS
-from support import REPOSITORY, TABLES, SystemTest, call, main
+from support import REPOSITORY, TABLES, SystemTest, call, dataset_table, main, method_table, pair_table
 
 DOCS = REPOSITORY / "docs"
 PAGES = sorted([*REPOSITORY.glob("*.md"), *DOCS.glob("*.md")])
 MOST_LINES = 180  # of the README: a page that is read in one go
 
-BASELINE = '[[method]]\nname = "baseline"\n'
 # Every key at once, since one that is not set and has no default is not printed.
-EVERY_KEY = """
-[[pair]]
-sender = "org/tiny"
-receiver = "org/tiny"
-alpha = 0.5
-mu = 0.5
-sigma = 1
-[[dataset]]
-name = "mine"
-path = "mine.jsonl"
-question = "q"
-answers = "a"
-id = "id"
-limit = 1
-[[method]]
-name = "baseline"
-limit = 1
-[[method]]
-name = "skyline"
-[[method]]
-name = "random"
-[[method]]
-name = "contiguous"
-from = 1
-to = 2
-[[method]]
-name = "contiguous"
-sweep_width = 2
-[[method]]
-name = "ac"
-[[method]]
-name = "nld"
-[[method]]
-name = "cipher"
-""" + "".join(f'[[method]]\nname = "{method}"\n{layers}\n' for method in ("kvcomm", "kvcomm_s")
-              for layers in ("ratio = 0.5", "layer_count = 1", 'layer_counts = "all"', "layers = [1]"))
+EVERY_KEY = "".join([
+    pair_table("org/tiny", alpha=0.5, mu=0.5, sigma=1),
+    dataset_table("mine", "mine.jsonl", question="q", answers="a", id="id", limit=1),
+    method_table("baseline", limit=1), *map(method_table, ("skyline", "random", "ac", "nld", "cipher")),
+    method_table("contiguous", from_=1, to=2), method_table("contiguous", sweep_width=2),
+    *(method_table(name, **layers) for name in ("kvcomm", "kvcomm_s")
+      for layers in ({"ratio": 0.5}, {"layer_count": 1}, {"layer_counts": "all"}, {"layers": [1]})),
+])
 
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`\n]+)`")
@@ -157,7 +128,7 @@ class Generated(SystemTest):
     def setUpClass(cls):
         super().setUpClass()
         test = cls()
-        sweep = test.sweep("docs", BASELINE)
+        sweep = test.sweep("docs", method_table("baseline"))
         test.check(sweep.run("docs"))
         with h5py.File(sweep.results("docs")) as file:
             cls.attributes = set(file.attrs)

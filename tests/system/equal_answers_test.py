@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 
-from support import TABLES, SystemTest, call, main, make_model, rows, tables
+from support import TABLES, SystemTest, call, main, make_model, pair_table, rows, tables
 
 LAYERS, KV_HEADS, HEAD_DIM, HIDDEN = 4, 2, 8, 32
 # How a message is put together depends on what else is in its batch; nothing else in a row does.
@@ -17,7 +17,7 @@ class EqualAnswers(SystemTest):
     def setUpClass(cls):
         super().setUpClass()
         make_model(cls.folder / "models/org/other", "tiny-llama3-tied")  # as many layers and heads, other weights
-        cls.all = cls().sweep("all", pairs='[[pair]]\nname = "two"\nsender = "org/other"\nreceiver = "org/tiny"\n')
+        cls.all = cls().sweep("all", pairs=pair_table("org/other", "org/tiny", name="two"))
         outcome = cls.all.run("one")
         assert outcome.code == 0, outcome
         cls.reference = rows(cls.all.results("one"))
@@ -164,8 +164,7 @@ class EqualAnswers(SystemTest):
         self.assertIn("kvcomm(ratio=0.5)", outcome.out)
 
     def test_pairs_one_by_one_or_together(self):
-        pairs = ('[[pair]]\nname = "first"\nsender = "org/tiny"\nreceiver = "org/tiny"\n'
-                 '[[pair]]\nname = "second"\nsender = "org/other"\nreceiver = "org/tiny"\nalpha = 0.0\n')
+        pairs = pair_table("org/tiny", name="first") + pair_table("org/other", "org/tiny", name="second", alpha=0.0)
         sweep = self.sweep("pairs", pairs=pairs)
         self.check(sweep.run("together", ranks=4))
         self.check(sweep.run("apart", more=["--pair", "second"]))

@@ -3,21 +3,10 @@
 import os
 import signal
 
-from support import SystemTest, children, demo_records, finished, main, rows, tables
+from support import SystemTest, children, demo_records, finished, main, method_table, rows, tables
 
-METHODS = """
-[[method]]
-name = "baseline"
-[[method]]
-name = "skyline"
-[[method]]
-name = "kvcomm"
-ratio = 0.5
-[[method]]
-name = "contiguous"
-from = 0
-to = 1
-"""
+METHODS = (method_table("baseline") + method_table("skyline") + method_table("kvcomm", ratio=0.5) +
+           method_table("contiguous", from_=0, to=1))
 LONG = 4  # of ten samples
 
 

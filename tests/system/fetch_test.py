@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tarfile
 import threading
-import time
 import zipfile
 
 import pyarrow as pa
@@ -21,8 +20,9 @@ import pyarrow.parquet as parquet
 from hub_server import Fault, Hub, digest
 from support import REPOSITORY, SystemTest, call, finished, main
 
-sys.path.insert(0, str(REPOSITORY / "launch"))
-import fetch_data  # its table of sources
+FETCH = REPOSITORY / "launch/fetch"
+sys.path.insert(0, str(FETCH))
+import data as fetch_data  # noqa: E402  its table of sources
 
 RECORDS = REPOSITORY / "tests/data/records"
 CHUNK = 10 << 20  # what huggingface_hub writes at once
@@ -91,7 +91,7 @@ class Fetch(SystemTest):
     def start(self, script, *arguments, **environment):
         kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
         return subprocess.Popen(
-            [sys.executable, REPOSITORY / "launch" / script, *map(str, arguments)], text=True,
+            [sys.executable, FETCH / script, *map(str, arguments)], text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, cwd=self.home,
             env={**kept, "HF_ENDPOINT": self.hub.url, "HF_HOME": str(self.home / "hf"),
                  "GITHUB_ENDPOINT": self.hub.url, **environment})
@@ -100,7 +100,7 @@ class Fetch(SystemTest):
         return finished(self.start(script, *arguments, **environment), 30)
 
     def fetch_models(self, *arguments, **environment):
-        return self.fetch("fetch_models.py", *arguments, "--to", self.models, **environment)
+        return self.fetch("models.py", *arguments, "--to", self.models, **environment)
 
     def refused(self, outcome, code, *parts):
         self.check(outcome, code)
@@ -130,14 +130,14 @@ class Fetch(SystemTest):
         sweep = self.sweep("fetched")
         text = sweep.toml.read_text().replace(f'models = "{self.folder}/models"', f'models = "{self.models}"')
         sweep.toml.write_text(text)
-        outcome = self.check(self.fetch("fetch_models.py", sweep.toml))
+        outcome = self.check(self.fetch("models.py", sweep.toml))
         self.assertIn("org/tiny: 5 files", outcome.log)
         there = {path.name for path in (self.models / "org/tiny").iterdir()}
         self.assertEqual(there, {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json",
                                  "tokenizer_config.json", ".fetched.json"})
         self.check(call(["plan", sweep.toml, "--output", self.home / "out"]))
         asked = len(self.hub.asked)
-        self.assertIn("is there", self.check(self.fetch("fetch_models.py", sweep.toml)).out)
+        self.assertIn("is there", self.check(self.fetch("models.py", sweep.toml)).out)
         self.assertEqual(len(self.hub.asked), asked)
 
     def test_config_only_leaves_out_weights_and_a_later_call_adds_them(self):
@@ -170,7 +170,7 @@ class Fetch(SystemTest):
         stall = threading.Event()
         self.addCleanup(stall.set)
         self.hub.faults["model.safetensors"] = Fault(behind=CHUNK + 1000, stall=stall)
-        process = self.start("fetch_models.py", "org/big", "--to", self.models)
+        process = self.start("models.py", "org/big", "--to", self.models)
         folder = self.models / "org/big"
         self.wait_for(lambda: any(path.stat().st_size >= CHUNK for path in folder.glob(".*.part")), process, "part")
         os.killpg(process.pid, signal.SIGKILL)
@@ -249,7 +249,7 @@ class Fetch(SystemTest):
         self.assertIn("org/tiny fetched", outcome.out)
         self.assertEqual((self.models / "org/tiny/model.safetensors").read_bytes(),
                          (self.folder / "models/org/tiny/model.safetensors").read_bytes())
-        self.refused(self.fetch("fetch_data.py", "countries", "musique", HF_HUB_OFFLINE="1"), 4,
+        self.refused(self.fetch("data.py", "countries", "musique", HF_HUB_OFFLINE="1"), 4,
                      "countries.jsonl: it lies on GitHub", "dgslibisey/MuSiQue at c8f4f8c9465f is not in the cache")
         self.assertEqual(len(self.hub.asked), asked)
 
@@ -268,7 +268,7 @@ class Fetch(SystemTest):
         self.host_data()
         names = [name for name, target in fetch_data.TARGETS.items()
                  if isinstance(fetch_data.SOURCES[target], fetch_data.Hub)]
-        outcome = self.check(self.fetch("fetch_data.py", *names))
+        outcome = self.check(self.fetch("data.py", *names))
         self.assertEqual([path.name for path in self.data.iterdir() if path.name.startswith(".")], [])
         listed = self.check(call(["ls", "datasets", "--data", self.data])).out
         table, _, notes = listed.partition("\n\n")
@@ -287,7 +287,7 @@ class Fetch(SystemTest):
         fetched = [json.loads(line) for line in (self.data / fetch_data.TARGETS["hotpotqa"]).read_text().splitlines()]
         self.assertEqual(fetched, records_of("hotpot_hub.jsonl"))
         self.assertEqual([name for name, _ in self.hub.asked].count("data.zip"), 1)
-        again = self.check(self.fetch("fetch_data.py", *names))
+        again = self.check(self.fetch("data.py", *names))
         self.assertEqual(again.out.count("is there"), outcome.out.count("fetched"))
 
     def test_a_data_set_that_is_laid_out_otherwise_leaves_nothing(self):
@@ -295,15 +295,15 @@ class Fetch(SystemTest):
         source = fetch_data.SOURCES[fetch_data.TARGETS["qasper"]]
         self.hub.add("dataset", source.repo, {"qasper.zip": as_zip(**{"other.jsonl": b"{}"})})
         self.hub.repos["dataset", "knkarthick/samsum"].files.clear()
-        outcome = self.fetch("fetch_data.py", "qasper", "samsum", "musique_full")
+        outcome = self.fetch("data.py", "qasper", "samsum", "musique_full")
         self.refused(outcome, 4, "scrolls_qasper.jsonl: tau/scrolls at", "is not laid out as expected",
                      "knkarthick/samsum has no file test.csv")
         self.assertEqual({path.name for path in self.data.iterdir()}, {".part", "musique_ans.jsonl"})
         kept = {path.name for path in (self.data / ".part/downloads").rglob("*") if path.is_file()}
         self.assertEqual(kept, {"qasper.zip"})
         listed = self.check(call(["ls", "datasets", "--data", self.data])).out
-        self.assertIn(f"missing: launch/fetch_data.py qasper --to {self.data}\n", listed)
-        self.refused(self.fetch("fetch_data.py", "hotpot"), 2, "no data set hotpot to fetch; there are: countries")
+        self.assertIn(f"missing: launch/fetch/data.py qasper --to {self.data}\n", listed)
+        self.refused(self.fetch("data.py", "hotpot"), 2, "no data set hotpot to fetch; there are: countries")
 
     def test_long_benchs_own_files_are_not_taken_for_others_of_their_names(self):
         self.host_data()
@@ -311,7 +311,7 @@ class Fetch(SystemTest):
         parts = ("hotpotqa", "musique", "qasper")
         for part in parts:
             shutil.copy(RECORDS / f"longbench_{part}.jsonl", self.data / f"{part}.jsonl")
-        self.assertEqual(self.check(self.fetch("fetch_data.py", *parts)).out.count("fetched"), 3)
+        self.assertEqual(self.check(self.fetch("data.py", *parts)).out.count("fetched"), 3)
         listed = self.check(call(["ls", "datasets", "--data", self.data])).out
         for part in parts:
             self.assertRegex(listed, rf"\n{part} .* {self.data}/{fetch_data.TARGETS[part]}\n")
@@ -322,9 +322,9 @@ class Fetch(SystemTest):
         stall = threading.Event()
         self.addCleanup(stall.set)
         self.hub.faults["musique_ans_v1.0_dev.jsonl"] = Fault(behind=10, stall=stall)
-        process = self.start("fetch_data.py", "musique")
+        process = self.start("data.py", "musique")
         self.wait_for(lambda: any((self.data / ".part").rglob(".*.part")), process, "part")
-        self.check(self.fetch("fetch_data.py", "samsum", "longbench_musique"))
+        self.check(self.fetch("data.py", "samsum", "longbench_musique"))
         stall.set()
         self.check(finished(process, 30))
         self.assertEqual({path.name for path in self.data.iterdir()},
@@ -346,19 +346,19 @@ class Fetch(SystemTest):
         files = {"dataloader/data/countries.jsonl": line, "dataloader/data/TMATH/README.md": b"", **problems}
         self.host_release(files)
         self.host_data()
-        self.refused(self.fetch("fetch_data.py", "countries", "tmath"), 5,
+        self.refused(self.fetch("data.py", "countries", "tmath"), 5,
                      "countries.jsonl of Zephyroam/KVComm has another checksum", "TMATH of Zephyroam/KVComm")
         self.assertFalse(self.data.exists())
         inner = {name.split("TMATH/")[1]: data for name, data in problems.items()}
         sums = {"countries.jsonl": fetch_data.checksum({"": line}), "TMATH": fetch_data.checksum(inner)}
-        code = ("import dataclasses, sys, fetch_data as f\n"
+        code = ("import dataclasses, sys, data as f\n"
                 f"for name, sum in {sums}.items(): f.SOURCES[name] = dataclasses.replace(f.SOURCES[name], sha256=sum)\n"
                 "sys.exit(f.main())")
         outcome = subprocess.run(
             [sys.executable, "-c", code, "countries", "tmath", "samsum"], cwd=self.home, timeout=30, text=True,
             capture_output=True, env={
                 **os.environ, "GITHUB_ENDPOINT": self.hub.url, "HF_ENDPOINT": self.hub.url,
-                "HF_HOME": str(self.home / "hf"), "PYTHONPATH": str(REPOSITORY / "launch")})
+                "HF_HOME": str(self.home / "hf"), "PYTHONPATH": str(FETCH)})
         self.assertEqual(outcome.returncode, 0, outcome.stderr)
         self.assertEqual({path.name for path in self.data.iterdir()}, {"countries.jsonl", "TMATH", "samsum.csv"})
         listed = self.check(call(["ls", "datasets", "--data", self.data])).out

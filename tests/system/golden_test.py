@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from support import CHECKPOINTS, SystemTest, demo_records, main, make_model, tables
+from support import CHECKPOINTS, SystemTest, demo_records, main, make_model, pair_table, tables
 
 GOLDEN = Path(__file__).with_name("golden.json")
 VERSION = "kAnswersVersion in src/plan/plan.h"
@@ -37,9 +37,7 @@ class Golden(SystemTest):
         answers, versions = {}, set()
         for checkpoint in sorted(path.name for path in CHECKPOINTS.iterdir()):
             make_model(self.folder / "models/org" / checkpoint, checkpoint)
-            model = f'"org/{checkpoint}"'
-            sweep = self.sweep(checkpoint, records=demo_records(4, seed=3),
-                               pairs=f"[[pair]]\nsender = {model}\nreceiver = {model}\n")
+            sweep = self.sweep(checkpoint, records=demo_records(4, seed=3), pairs=pair_table(f"org/{checkpoint}"))
             for fidelity in ("paper", "release"):
                 name = f"{checkpoint}, {fidelity}"
                 self.check(sweep.run(name, sets=[f"run.fidelity={fidelity}"]))

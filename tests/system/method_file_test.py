@@ -5,17 +5,9 @@ import re
 import unittest
 
 import support
-from support import BUILD, REPOSITORY, SystemTest, call, demo_records, main, rows, tables
+from support import BUILD, REPOSITORY, SystemTest, call, main, method_table, rows, tables
 
-SWEEP = """
-[[method]]
-name = "tell"
-[[method]]
-name = "skyline"
-[[method]]
-name = "kvcomm"
-layers = [1, 2]
-"""
+SWEEP = method_table("tell") + method_table("skyline") + method_table("kvcomm", layers=[1, 2])
 
 
 class AMethodOfItsOwnFile(SystemTest):

@@ -8,23 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
-from support import CHECKPOINTS, SystemTest, call, demo_records, main, make_model, tables
+from support import CHECKPOINTS, SystemTest, call, demo_records, main, make_model, method_table, pair_table, tables
 
-SKYLINE = '[[method]]\nname = "skyline"\n'
+SKYLINE = method_table("skyline")
 HEAD = "lm_head.weight"
 
 
 def pair(sender, receiver=None, name=None):
-    return f'[[pair]]\nname = "{name or sender}"\nsender = "org/{sender}"\nreceiver = "org/{receiver or sender}"\n'
+    return pair_table(f"org/{sender}", f"org/{receiver or sender}", name=name or sender)
 
 
 class ModelFolder(SystemTest):
     def model(self, name, config=None, checkpoint="tiny-llama"):
         """A folder org/<name> with keys of its config.json changed."""
         folder = self.folder / "models/org" / name
-        make_model(folder, checkpoint)
-        content = json.loads((folder / "config.json").read_text())
-        (folder / "config.json").write_text(json.dumps({**content, **(config or {})}))
+        make_model(folder, checkpoint, config)
         return folder
 
     def flip(self, weights, place):

@@ -6,9 +6,9 @@ import json
 import h5py
 import numpy as np
 
-from support import DEVICE, Sweep, SystemTest, call, demo_records, main, tables
+from support import SystemTest, call, dataset_table, demo_records, main, method_table, tables
 
-METHODS = '[[method]]\nname = "skyline"\n[[method]]\nname = "kvcomm"\nratio = 0.5\n'
+METHODS = method_table("skyline") + method_table("kvcomm", ratio=0.5)
 FIELDS = 'context = "text"\nquestion = "q"\nanswers = "a"\n'
 
 
@@ -35,14 +35,9 @@ class OwnData(SystemTest):
             path.write_text("".join(json.dumps(record) + "\n" for record in content))
         return path
 
-    def own(self, name, data, lines=FIELDS, methods=METHODS, more=""):
+    def own(self, name, data, lines=FIELDS, methods=METHODS, paths=""):
         """A sweep on the file `data`, whose [[dataset]] `mine` has these lines."""
-        toml = self.folder / f"{name}.toml"
-        toml.write_text(f'[run]\ndevice = "{DEVICE}"\ndtype = "float32"\nthreads = 1\n'
-                        f'[paths]\nmodels = "{self.folder}/models"\n'
-                        f'data = "{self.folder}"\n{more}[[pair]]\nsender = "org/tiny"\nreceiver = "org/tiny"\n'
-                        f'[[dataset]]\nname = "mine"\npath = "{data}"\nmax_new_tokens = 6\n{lines}\n{methods}')
-        return Sweep(self.folder, toml)
+        return self.sweep_on(name, dataset_table("mine", data, max_new_tokens=6) + lines, methods, paths=paths)
 
     def ran(self, name, *arguments, **options):
         sweep = self.own(name, *arguments, **options)
@@ -181,7 +176,7 @@ class OwnData(SystemTest):
         prompts = self.folder / "prompts.toml"
         prompts.write_text('[plain]\nskyline = "{context} {question}"\nsender = "{context}"\nreceiver = "{question}"\n'
                            '[second]\nskyline = "{question} {context}"\n')
-        second = f'[[dataset]]\nname = "second"\npath = "{data}"\nmax_new_tokens = 6\nprompts = "plain"\n{FIELDS}'
+        second = dataset_table("second", data, max_new_tokens=6, prompts="plain") + FIELDS
         sweep = self.own("shared", data, FIELDS + 'prompts = "plain"\n', second + METHODS, f'prompts = "{prompts}"\n')
         self.check(sweep.run("shared"))
         samples = tables(sweep.results("shared"))["samples"]

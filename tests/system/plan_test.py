@@ -4,10 +4,11 @@ import json
 import re
 import tomllib
 
-from support import METHODS, REPOSITORY, Outcome, SystemTest, call, demo_records, main, make_model, tables
+from support import (METHODS, REPOSITORY, Outcome, SystemTest, call, demo_records, main, make_model, method_table,
+                     pair_table, tables)
 
 COLUMNS = ["samples", "stored", "layers sent", "context tokens", "prompt tokens", "crosses the wire", "sent"]
-KVCOMM = '[[method]]\nname = "baseline"\n[[method]]\nname = "kvcomm"\nratio = 0.5\n'
+KVCOMM = method_table("baseline") + method_table("kvcomm", ratio=0.5)
 
 
 def bytes_text(count):
@@ -38,7 +39,7 @@ class Plan(SystemTest):
         return self.planned(call(sweep.arguments("plan", sweep.toml.stem, sets, arguments), **options))
 
     def test_memory_of_each_end(self):
-        self.plan(self.sweep("memory", '[[method]]\nname = "skyline"\n'))
+        self.plan(self.sweep("memory", method_table("skyline")))
         ends = {line[0]: line[1:] for line in (re.split(r"  +", text) for text in self.memory.splitlines()[3:])}
         self.assertEqual(list(ends), ["tiny, sender", "tiny, receiver", "tiny, both on one rank"])
         weights = {numbers[0] for numbers in ends.values()}
@@ -54,7 +55,7 @@ class Plan(SystemTest):
         make_model(folder)
         for file in missing:
             (folder / file).unlink()
-        return folder, self.sweep(name, methods=KVCOMM, pairs=f'[[pair]]\nsender = "org/tiny"\nreceiver = "org/{name}"\n')
+        return folder, self.sweep(name, methods=KVCOMM, pairs=pair_table("org/tiny", f"org/{name}"))
 
     # ---- all is there
 
@@ -87,9 +88,10 @@ class Plan(SystemTest):
                 self.assertEqual(sums["all"]["sent to calibrate"], bytes_text(calibrations.calibration_bytes.sum()))
 
     def test_bytes_follow_the_closed_forms(self):
-        methods = "".join(f'[[method]]\nname = "{name}"\n{rest}\n' for name, rest in (
-            ("skyline", ""), ("kvcomm", 'layer_counts = "all"'), ("contiguous", "sweep_width = 3"),
-            ("ac", "k = 2\nj = 2"), ("nld", ""), ("cipher", "")))
+        methods = "".join([
+            method_table("skyline"), method_table("kvcomm", layer_counts="all"),
+            method_table("contiguous", sweep_width=3), method_table("ac", k=2, j=2), method_table("nld"),
+            method_table("cipher")])
         _, cells = self.only(self.plan(self.sweep("listed", methods))[0])
         tokens = int(cells["ac(k=2, j=2)"]["context tokens"])
         what = {method: (cell["layers sent"], cell["crosses the wire"], cell["sent"]) for method, cell in cells.items()}
@@ -116,7 +118,7 @@ class Plan(SystemTest):
     def test_without_weights_all_else_is_told(self):
         folder, sweep = self.with_model("unweighted", ["model.safetensors"])
         found, sums, absent = self.plan(sweep)
-        self.assertEqual(absent, [f"'{folder}' has no weights: `launch/fetch_models.py org/unweighted --to "
+        self.assertEqual(absent, [f"'{folder}' has no weights: `launch/fetch/models.py org/unweighted --to "
                                   f"{self.folder}/models` fetches the model."])
         whole = self.only(self.plan(self.sweep("whole", KVCOMM))[0])[1]
         self.assertEqual(self.only(found)[1], whole)
@@ -151,7 +153,7 @@ class Plan(SystemTest):
         self.assertEqual(heading, "tiny on qasper (500 samples as published; the file is absent)")
         self.assertEqual(list(cells["kvcomm(ratio=0.5)"].values()),
                          ["500", "0", "2 of 4", "?", "?", "256 B a context token", "?"])
-        self.assertEqual(absent, [f"The data set 'qasper' is not in '{empty}': `launch/fetch_data.py qasper "
+        self.assertEqual(absent, [f"The data set 'qasper' is not in '{empty}': `launch/fetch/data.py qasper "
                                   f"--to {empty}` fetches it."])
         self.assertEqual(sweep.run("refused", sets=[f"paths.data={empty}"]).code, 2)
 
@@ -169,14 +171,14 @@ class Plan(SystemTest):
         self.assertIn("The data set 'demo' is not in", outcome.out)
 
     def test_without_config_the_other_pairs_are_planned(self):
-        two = "".join(f'[[pair]]\nsender = "org/tiny"\nreceiver = "org/{name}"\n' for name in ("tiny", "nobody"))
+        two = "".join(pair_table("org/tiny", f"org/{name}") for name in ("tiny", "nobody"))
         found, sums, absent = self.plan(self.sweep("two", KVCOMM, pairs=two))
         self.assertEqual([heading.split()[0] for heading in found], ["tiny"])
         self.assertEqual(sums["all"]["cells"], "2")
         self.assertEqual(absent, [f"'{self.folder}/models/org/nobody' has no config.json, and its pairs are left out of "
-                                  f"this plan: `launch/fetch_models.py org/nobody --to {self.folder}/models` fetches the "
+                                  f"this plan: `launch/fetch/models.py org/nobody --to {self.folder}/models` fetches the "
                                   "model."])
-        nobody = self.sweep("nobody", KVCOMM, pairs='[[pair]]\nsender = "org/nobody"\nreceiver = "org/nobody"\n')
+        nobody = self.sweep("nobody", KVCOMM, pairs=pair_table("org/nobody"))
         outcome = self.check(call(nobody.arguments("plan", "planned")))
         self.assertTrue(outcome.out.startswith("No cell can be planned yet.\n"), outcome.out)
         self.assertEqual(nobody.run("refused").code, 4)
@@ -191,9 +193,9 @@ class Plan(SystemTest):
         models.mkdir(parents=True)
         self.assertEqual(self.paper(command="run").code, 2)  # without data
         *_, absent = self.paper().out.partition("Before `kvcomm run`:\n")
-        names = re.findall(r"launch/fetch_models.py (\S+)`", absent)
+        names = re.findall(r"launch/fetch/models.py (\S+)`", absent)
         self.assertEqual(len(set(names)), 14)
-        self.assertEqual(absent.count("launch/fetch_data.py"), 8)
+        self.assertEqual(absent.count("launch/fetch/data.py"), 8)
         config = json.loads((self.folder / "models/org/tiny/config.json").read_text())
         for name in names:
             (models / name).mkdir(parents=True)

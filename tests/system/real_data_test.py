@@ -14,7 +14,7 @@ from functools import cache
 
 import numpy as np
 import tokenizers
-from support import REPOSITORY, SystemTest, call, main, tables
+from support import REPOSITORY, SystemTest, call, dataset_table, main, method_table, pair_table, tables
 
 MODELS = REPOSITORY / "models"
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -22,7 +22,7 @@ SHARED, RECORDS = REPOSITORY.parent / "shared/data", REPOSITORY / "tests/data/re
 CHAT = ("<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
         "<|im_start|>user\n%s<|im_end|>\n<|im_start|>assistant\n")
 SAMPLES, MOST_TOKENS = 3, 600  # of each data set, of a prompt
-METHODS = '[[method]]\nname = "skyline"\n[[method]]\nname = "kvcomm"\nratio = 0.5\n'
+METHODS = method_table("skyline") + method_table("kvcomm", ratio=0.5)
 KINDS = {"tmath": "math", "samsum": "summary", "repobench": "code", "longbench_repobench-p": "code",
          "mmlu_stem": "choice"}
 FILES = {  # of one sweep; the names that end in _hub are those of another, less that ending
@@ -148,13 +148,9 @@ class RealData(SystemTest):
 
     def run_all(self, output, names):
         """One sweep over these data sets, by their names in FILES; its tables and its log."""
-        pair = f'[[pair]]\nsender = "{MODEL}"\nreceiver = "{MODEL}"\n'
-        sweep = self.sweep(output, METHODS, pairs=pair, dtype="bfloat16",
-                           run=f"timeout_s = 600\nlimit = {SAMPLES}\nmax_input_tokens = {MOST_TOKENS}")
-        text = sweep.toml.read_text()
-        data = "".join(f'[[dataset]]\nname = "{name.removesuffix("_hub")}"\npath = "{self.path(name)}"\n'
-                       for name in names)
-        sweep.toml.write_text(text[:text.index("[[dataset]]")] + data + text[text.index("[[method]]"):])
+        data = "".join(dataset_table(name.removesuffix("_hub"), self.path(name)) for name in names)
+        sweep = self.sweep_on(output, data, METHODS, pair_table(MODEL), "bfloat16",
+                              f"timeout_s = 600\nlimit = {SAMPLES}\nmax_input_tokens = {MOST_TOKENS}")
         outcome = self.check(sweep.run(output, 2, [f'paths.models="{MODELS}"', "run.threads=2"], timeout_s=1700))
         self.check_answers(sweep.results(output), names)
         return tables(sweep.results(output)), outcome

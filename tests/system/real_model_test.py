@@ -2,23 +2,13 @@
 
 import json
 
-from support import REPOSITORY, SystemTest, call, main, rows, tables
+from support import REPOSITORY, SystemTest, call, main, method_table, pair_table, rows, tables
 
 MODELS = REPOSITORY / "models"
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 LAYERS, KV_HEADS, HEAD_DIM = 30, 3, 64
-METHODS = """
-[[method]]
-name = "baseline"
-[[method]]
-name = "skyline"
-[[method]]
-name = "kvcomm"
-ratio = [0.3, 0.7]
-[[method]]
-name = "random"
-ratio = 0.5
-"""
+METHODS = (method_table("baseline") + method_table("skyline") + method_table("kvcomm", ratio=[0.3, 0.7]) +
+           method_table("random", ratio=0.5))
 
 
 class RealModel(SystemTest):
@@ -28,8 +18,7 @@ class RealModel(SystemTest):
 
     def real_sweep(self, samples=12):
         records = [json.loads(line) for line in (REPOSITORY / "launch/data/demo.jsonl").read_text().splitlines()]
-        return self.sweep("real", METHODS, records[:samples], f'[[pair]]\nsender = "{MODEL}"\nreceiver = "{MODEL}"\n',
-                          run="timeout_s = 300")
+        return self.sweep("real", METHODS, records[:samples], pair_table(MODEL), run="timeout_s = 300")
 
     def run_real(self, sweep, output, ranks=1, sets=()):
         return self.check(sweep.run(output, ranks, [f'paths.models="{MODELS}"', "dataset.demo.max_new_tokens=16",

@@ -5,7 +5,7 @@ import shutil
 
 from tokenizers import Tokenizer
 
-from support import SystemTest, call, main, make_model
+from support import SystemTest, call, main, make_model, method_table, pair_table
 
 MESSAGE = "What is 2+2? 世界"
 
@@ -64,8 +64,7 @@ class Refused(SystemTest):
     def refused(self, name, template, *wanted):
         make_model(self.folder / "models/org" / name)
         (self.folder / "models/org" / name / "chat_template.jinja").write_text("a\n" + template)
-        sweep = self.sweep(name, '[[method]]\nname = "skyline"\n',
-                           pairs=f'[[pair]]\nsender = "org/{name}"\nreceiver = "org/{name}"\n')
+        sweep = self.sweep(name, method_table("skyline"), pairs=pair_table(f"org/{name}"))
         for command in ("plan", "run"):
             outcome = self.check(call(sweep.arguments(command, name)), 4)
             self.assertEqual(outcome.log.count("\n"), 1, outcome.log)

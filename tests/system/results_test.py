@@ -2,31 +2,11 @@
 
 import json
 
-from support import SystemTest, call, demo_records, main, tables
+from support import SystemTest, call, demo_records, main, method_table, pair_table, tables
 
-METHODS = """
-[[method]]
-name = "baseline"
-[[method]]
-name = "kvcomm"
-ratio = 0.5
-[[method]]
-name = "random"
-ratio = 0.5
-seed = [0, 1, 2]
-"""
-PAIRS = """
-[[pair]]
-name = "plain"
-sender = "org/tiny"
-receiver = "org/tiny"
-[[pair]]
-name = "weighted"
-sender = "org/tiny"
-receiver = "org/tiny"
-alpha = 0.25
-sigma = 3.0
-"""
+METHODS = (method_table("baseline") + method_table("kvcomm", ratio=0.5) +
+           method_table("random", ratio=0.5, seed=[0, 1, 2]))
+PAIRS = pair_table("org/tiny", name="plain") + pair_table("org/tiny", name="weighted", alpha=0.25, sigma=3.0)
 
 
 class Folder(SystemTest):

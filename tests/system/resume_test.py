@@ -4,22 +4,11 @@ import os
 import resource
 import signal
 
-from support import SystemTest, call, children, demo_records, finished, main, rows, tables
+from support import (SystemTest, call, children, dataset_table, demo_records, finished, main, method_table, pair_table,
+                     rows, tables)
 
-METHODS = """
-[[method]]
-name = "baseline"
-[[method]]
-name = "baseline"
-model = "sender"
-[[method]]
-name = "kvcomm"
-ratio = 0.5
-[[method]]
-name = "random"
-ratio = 0.5
-seed = [0, 1]
-"""
+METHODS = (method_table("baseline") + method_table("baseline", model="sender") + method_table("kvcomm", ratio=0.5) +
+           method_table("random", ratio=0.5, seed=[0, 1]))
 SAMPLES = 48
 ROWS = SAMPLES * 5
 # After a resume samples share batches with others; that decides how many header bytes each bears.
@@ -137,7 +126,7 @@ class Interrupted(SystemTest):
         self.assert_complete("shared")
 
     def test_two_pairs_shared_by_two_runs(self):
-        pairs = "".join(f'[[pair]]\nname = "{name}"\nsender = "org/tiny"\nreceiver = "org/tiny"\n' for name in "ab")
+        pairs = "".join(pair_table("org/tiny", name=name) for name in "ab")
         sweep = self.sweep("both", METHODS, demo_records(SAMPLES), pairs)
         first = sweep.start("both", more=["--pair", "a"])
         self.wait_for(lambda: sweep.samples_stored("both") > 0, first, "rows")
@@ -201,7 +190,7 @@ class ChangedData(SystemTest):
         self.check(self.sweep_.run(self.output))
         first = self.sweep_.toml.read_text()
         (self.folder / "named.jsonl").write_text('{"prompt_A": "Ann is at the tower.", "prompt_B": "Where?", "y": "x"}\n')
-        other = '[[dataset]]\nname = "countries"\npath = "%s"\nmax_new_tokens = 6\n' % (self.folder / "named.jsonl")
+        other = dataset_table("countries", self.folder / "named.jsonl", max_new_tokens=6)
         self.sweep_.toml.write_text(first.replace('name = "demo"', 'name = "countries"').replace("changed.jsonl", "named.jsonl"))
         self.check(self.sweep_.run(self.output))
         self.sweep_.toml.write_text(first + other)

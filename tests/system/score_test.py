@@ -7,10 +7,10 @@ import unittest
 from pathlib import Path
 
 import h5py
-from support import SystemTest, call, demo_records, main, tables
+from support import SystemTest, call, demo_records, main, method_table, tables
 
 NONE = {"WNSEARCHDIR": "/none"}  # no dictionary is installed there
-METHODS = '[[method]]\nname = "baseline"\n[[method]]\nname = "skyline"\nlimit = 1\n'
+METHODS = method_table("baseline") + method_table("skyline", limit=1)
 WITHOUT = "release-f1, words not lemmatised"
 WITH_WORDNET = unittest.skipUnless(Path("/usr/share/wordnet/index.noun").exists(), "SKIPPED: install wordnet-base")
 
@@ -94,7 +94,7 @@ class Score(SystemTest):
     @WITH_WORDNET
     def test_a_run_does_not_mix_rows_with_and_without_lemmas(self):
         records = [{"id": i, "prompt_A": f"Ann is at tower {i}.", "prompt_B": "Where is Ann?", "y": "Chile"} for i in range(2)]
-        sweep = self.sweep("lemmas", methods='[[method]]\nname = "baseline"\n', records=records)
+        sweep = self.sweep("lemmas", methods=method_table("baseline"), records=records)
         sweep.toml.write_text(sweep.toml.read_text().replace('"demo"', '"countries"'))
         stored = []
         for environment in (NONE, None, None, NONE):

@@ -4,11 +4,10 @@ import json
 
 import numpy as np
 
-from support import SystemTest, call, main, make_model, rows, tables
+from support import SystemTest, call, main, make_model, method_table, pair_table, rows, tables
 
-METHODS = "".join(f'[[method]]\nname = "{name}"\n{more}\n' for name, more in (
-    ("baseline", ""), ("baseline", 'model = "sender"'), ("skyline", ""), ("skyline", 'model = "sender"'),
-    ("nld", "phase1_tokens = 6")))
+METHODS = (method_table("baseline") + method_table("baseline", model="sender") + method_table("skyline") +
+           method_table("skyline", model="sender") + method_table("nld", phase1_tokens=6))
 SHAPES = {"deep": {"num_hidden_layers": 6}, "heads": {"num_key_value_heads": 4},
           "wide": {"hidden_size": 48},
           "other": {"hidden_size": 48, "num_attention_heads": 6, "num_key_value_heads": 3, "intermediate_size": 40,
@@ -17,9 +16,8 @@ SHAPES = {"deep": {"num_hidden_layers": 6}, "heads": {"num_key_value_heads": 4},
 
 def make_shaped_model(folder, changes):
     """tiny-llama with keys of its config.json changed and random weights of the shapes that follow."""
-    make_model(folder)
-    config = {**json.loads((folder / "config.json").read_text()), **changes}
-    (folder / "config.json").write_text(json.dumps(config))
+    make_model(folder, config=changes)
+    config = json.loads((folder / "config.json").read_text())
     hidden, inner, head_dim = config["hidden_size"], config["intermediate_size"], config["head_dim"]
     q, kv = (config[key] * head_dim for key in ("num_attention_heads", "num_key_value_heads"))
     shapes = {"model.embed_tokens.weight": (config["vocab_size"], hidden), "model.norm.weight": (hidden,),
@@ -51,7 +49,7 @@ class Shapes(SystemTest):
 
     @staticmethod
     def pair(sender, receiver="tiny"):
-        return f'[[pair]]\nsender = "org/{sender}"\nreceiver = "org/{receiver}"\n'
+        return pair_table(f"org/{sender}", f"org/{receiver}")
 
     def test_what_shares_nothing_runs_between_any_two(self):
         pairs = "".join(map(self.pair, ("deep", "other", "falcon", "qwen"))) + self.pair("qwen", "other")
@@ -90,7 +88,7 @@ class Shapes(SystemTest):
                 ("falcon", 'name = "contiguous"\nfrom = 0\nto = 1', ("16 entries a head, the receiver 8", kv)),
                 ("wide", 'name = "ac"\nk = 1\nj = 1', (vectors,)), ("wide", 'name = "cipher"', (vectors,))):
             with self.subTest(method):
-                methods = f'[[method]]\nname = "baseline"\n[[method]]\n{method}\n'
+                methods = method_table("baseline") + f"[[method]]\n{method}\n"
                 sweep = self.sweep("refused", methods, pairs=self.pair(sender))
                 line, name = method.splitlines()[0], method.split('"')[1]
                 place = f"refused.toml:{sweep.toml.read_text().splitlines().index(line) + 1}:"

@@ -12,13 +12,13 @@ import termios
 import time
 
 from support import (ENVIRONMENT, PROGRAM, REPOSITORY, SystemTest, children, demo_records, finished, main, make_model,
-                     rows, tables)
+                     method_table, pair_table, rows, tables)
 
 SEEDS = 24
 BATCH = 4
 # One task: its only batch of samples goes through all of these cells.
-MANY_CELLS = f'[[method]]\nname = "random"\nratio = 0.5\nseed = {list(range(SEEDS))}\n'
-ONE_CELL = '[[method]]\nname = "skyline"\n'
+MANY_CELLS = method_table("random", ratio=0.5, seed=list(range(SEEDS)))
+ONE_CELL = method_table("skyline")
 SAVED = "is finished if it ends within"
 STOPPED = 75
 
@@ -46,8 +46,8 @@ class Stopping(SystemTest):
         endless = cls.folder / "models/org/endless"
         make_model(endless)
         (endless / "generation_config.json").write_text('{"eos_token_id": 511}')  # which it never says
-        pair = '[[pair]]\nsender = "org/endless"\nreceiver = "org/endless"\n'
-        cls.long = cls().sweep("long", ONE_CELL, records, pair, run=f"batch = {BATCH}", max_new_tokens=20000)
+        cls.long = cls().sweep("long", ONE_CELL, records, pair_table("org/endless"), run=f"batch = {BATCH}",
+                               max_new_tokens=20000)
         outcome = cls.many.run("whole")
         assert outcome.code == 0, outcome
         cls.undisturbed = rows(cls.many.results("whole"))

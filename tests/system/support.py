@@ -18,9 +18,10 @@ from pathlib import Path
 
 import h5py
 import pandas as pd
-from tiny import CHECKPOINTS, METHODS, TOKENIZER, make_model  # noqa: F401  also for the tests
+from tiny import (CHECKPOINTS, METHODS, TOKENIZER, WORDS, dataset_table, make_model,  # noqa: F401  also for the tests
+                  method_table, pair_table, toml_keys)
 
-REPOSITORY, BUILD = (Path(argument) for argument in sys.argv[1:3])
+REPOSITORY, BUILD = (Path(argument).resolve() for argument in sys.argv[1:3])
 PROGRAM = BUILD / "kvcomm"
 TABLES = ("samples", "scores", "questions", "cells", "layers", "ranks", "failures", "runs")
 SECONDS = re.compile(r"_s$")
@@ -32,11 +33,9 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMPI_ALLOW_RUN_AS_ROOT": "
 def demo_records(count, seed=1, words=(3, 40)):
     """Records of the data set `demo`, of unequal lengths."""
     rng = random.Random(seed)
-    text = ("the harbour master wrote down every ship that came in before the storm and the children ran "
-            "over the bridge to 12 others").split()
-    return [{"id": f"s{i:04}", "context": " ".join(rng.choices(text, k=rng.randint(*words))) + ".",
-             "question": "What did the " + " ".join(rng.choices(text, k=rng.randint(1, 6))) + "?",
-             "answers": [rng.choice(text)]} for i in range(count)]
+    return [{"id": f"s{i:04}", "context": " ".join(rng.choices(WORDS, k=rng.randint(*words))) + ".",
+             "question": "What did the " + " ".join(rng.choices(WORDS, k=rng.randint(1, 6))) + "?",
+             "answers": [rng.choice(WORDS)]} for i in range(count)]
 
 
 @dataclass
@@ -166,14 +165,18 @@ class SystemTest(unittest.TestCase):
 
     def sweep(self, name, methods=METHODS, records=None, pairs=None, dtype="float32", run="", max_new_tokens=6):
         """Writes name.toml and its data set; by default one pair of equal models and ten samples."""
-        pairs = pairs if pairs is not None else '[[pair]]\nsender = "org/tiny"\nreceiver = "org/tiny"\n'
         data = self.folder / f"{name}.jsonl"
         data.write_text("".join(json.dumps(record) + "\n" for record in records or demo_records(10)))
+        datasets = dataset_table("demo", data, max_new_tokens=max_new_tokens)
+        return self.sweep_on(name, datasets, methods, pairs, dtype, run)
+
+    def sweep_on(self, name, datasets, methods=METHODS, pairs=None, dtype="float32", run="", paths=""):
+        """Writes name.toml for data that are there; `run` and `paths` are further lines of these tables."""
+        pairs = pairs if pairs is not None else pair_table("org/tiny")
         toml = self.folder / f"{name}.toml"
         toml.write_text(f'[run]\ndevice = "{DEVICE}"\ndtype = "{dtype}"\nthreads = 1\n{run}\n'
-                        f'[paths]\nmodels = "{self.folder}/models"\n'
-                        f'data = "{self.folder}"\n{pairs}\n[[dataset]]\nname = "demo"\npath = "{data}"\n'
-                        f"max_new_tokens = {max_new_tokens}\n{methods}")
+                        f'[paths]\nmodels = "{self.folder}/models"\ndata = "{self.folder}"\n{paths}\n'
+                        f"{pairs}\n{datasets}\n{methods}")
         return Sweep(self.folder, toml)
 
     def check(self, outcome, code=0):

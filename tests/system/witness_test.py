@@ -3,11 +3,11 @@ MPI library."""
 
 import json
 
-from support import BUILD, METHODS, SystemTest, main, tables
+from support import BUILD, METHODS, SystemTest, main, method_table, tables
 
 WITNESS = BUILD / "tests/support/libkvc_witness.so"
 HEADER, ANSWER, TRAILER, PAYLOAD = 1, 2, 3, 4  # tags on a lane's communicator (ControlMessage, MpiTransport)
-BY_HAND = METHODS[METHODS.index('[[method]]\nname = "kvcomm"\nlayers'):]
+BY_HAND = METHODS[METHODS.index(method_table("kvcomm", layers=[1, 2])):]
 
 
 class Witness(SystemTest):

@@ -4,9 +4,9 @@ import json
 import os
 
 import h5py
-from support import SystemTest, call, main
+from support import SystemTest, call, main, method_table
 
-METHODS = '[[method]]\nname = "kvcomm"\nratio = 0.5\n'
+METHODS = method_table("kvcomm", ratio=0.5)
 ENVIRONMENT, USAGE = 4, 2
 # As srun sets them for each of two tasks that did not find each other.
 SLURM = {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_NTASKS": "2", "SLURM_NPROCS": "2", "SLURM_PROCID": "0"}

@@ -1,4 +1,4 @@
-"""What fetch_data.py and fetch_models.py share: files of the Hugging Face hub, resumed and checked.
+"""What data.py and models.py share: files of the Hugging Face hub, resumed and checked.
 
 The library huggingface_hub (2.4) finds files and speaks HTTP, and reads HF_ENDPOINT, HF_HOME,
 HF_HUB_OFFLINE and HF_TOKEN. It begins a file anew in each process, so the part is kept here.
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 USAGE, ENVIRONMENT, INTEGRITY, STOPPED = 2, 4, 5, 75  # the program's own exit codes for these
 
 if not all(importlib.util.find_spec(name) for name in ("huggingface_hub", "pyarrow")):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fetches models from the Hugging Face hub to where kvcomm looks for them.
 
-    launch/fetch_models.py MODEL... | SWEEP.toml... [--to models] [--config-only]
+    launch/fetch/models.py MODEL... | SWEEP.toml... [--to models] [--config-only]
 
 brings configuration, tokenizer, chat template and safetensors weights into <to>/<org>/<name>, for
 a sweep all models of its pairs, by default into its paths.models. Run it again after a cut: it goes
@@ -124,7 +124,7 @@ def fetch_model(name: str, models: Path, revision: str, config_only: bool) -> st
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="launch/fetch/models.py", description=__doc__.splitlines()[0])
     parser.add_argument("what", nargs="+", metavar="MODEL|SWEEP.toml")
     parser.add_argument("--to", type=Path, help="default: the sweep's paths.models, or models")
     parser.add_argument("--revision", default="main", help="branch, tag or commit (default main)")

@@ -53,8 +53,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=1, help="of the random draws (default 1)")
     parser.add_argument("--samples", type=int, default=60, help="records to write (default 60)")
-    parser.add_argument("--output", type=Path, help="default: data/demo.jsonl beside this script",
-                        default=Path(__file__).resolve().parent / "data" / "demo.jsonl")
+    parser.add_argument("--output", type=Path, help="default: launch/data/demo.jsonl",
+                        default=Path(__file__).resolve().parents[1] / "data" / "demo.jsonl")
     args = parser.parse_args()
     if args.samples < 1:
         parser.error(f"--samples is {args.samples}; give the number of records to write, 1 or more")

