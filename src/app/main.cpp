@@ -77,7 +77,10 @@ const std::map<std::string, Lemmas> kNormalisations{{"with-lemmas", Lemmas::kWit
                                                     {"without-lemmas", Lemmas::kWithout}};
 
 void add_score_options(CLI::App& command, RescoreOptions& options) {
-  command.add_option("results", options.input, "A results.h5, or the folder that holds it")
+  command
+      .add_option("results", options.input,
+                  "The folder that a sweep wrote to (its journals are read; its results.h5 where "
+                  "it has none), or a results.h5")
       ->required();
   command.add_option("-o,--output", options.output, "The file to write")->required();
   command.add_option("--metric", options.metric, "Of all cells (default: each cell's own)")
@@ -159,7 +162,7 @@ void add_show(CLI::App& app, Action& action) {
 }
 
 void add_score(CLI::App& app, const Words& argv, Action& action) {
-  CLI::App& score = *app.add_subcommand("score", "Score the answers of a results.h5 again");
+  CLI::App& score = *app.add_subcommand("score", "Score stored answers again, without a model");
   const auto options = std::make_shared<RescoreOptions>(RescoreOptions{.argv = argv});
   add_score_options(score, *options);
   score.footer("Example: kvcomm score results/sweep --output again.h5 --metric f1");

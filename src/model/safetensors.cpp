@@ -95,6 +95,23 @@ StoredTensor read_entry(const Json& entry, const fs::path& path, const std::stri
   return tensor;
 }
 
+// The format knows no bytes that two tensors share: such a header was not written for this data.
+void require_apart(const std::map<std::string, StoredTensor>& tensors, const fs::path& path) {
+  using Named = std::map<std::string, StoredTensor>::value_type;
+  std::vector<const Named*> places;
+  for (const Named& named : tensors) {
+    if (named.second.begin < named.second.end) places.push_back(&named);
+  }
+  std::ranges::sort(places, {}, [](const Named* named) { return named->second.begin; });
+  const auto overlap = std::ranges::adjacent_find(
+      places, [](const Named* a, const Named* b) { return a->second.end > b->second.begin; });
+  if (overlap == places.end()) return;
+  fail(Exit::kEnvironment,
+       "'{}': the tensors '{}' and '{}' share bytes, so its header is not that of its data. Fetch "
+       "the file again.",
+       path.string(), overlap[0]->first, overlap[1]->first);
+}
+
 }  // namespace
 
 SafetensorsFile::SafetensorsFile(const fs::path& path)
@@ -126,6 +143,7 @@ SafetensorsFile::SafetensorsFile(const fs::path& path)
            path.string(), name, tensor.end, data_bytes);
     }
   }
+  require_apart(tensors_, path);
 }
 
 at::Tensor SafetensorsFile::tensor(const std::string& name) const {

@@ -98,7 +98,7 @@ at::Tensor attention(const at::Tensor& q, const LayerKv& kv, const Ranges& range
     const int64_t begin = ranges.q_offsets[s], tokens = ranges.tokens(i);
     if (tokens == 1) {
       single.push_back(i);
-    } else {
+    } else if (tokens > 1) {  // libtorch's kernel divides by zero where there is none
       out.narrow(0, begin, tokens)
           .copy_(attend_range(
               q.narrow(0, begin, tokens), kv.k.narrow(0, ranges.begins[s], ranges.rows[s]),

@@ -199,6 +199,14 @@ std::string h5_image(const Attributes& attributes, const std::vector<Table>& tab
   return image;
 }
 
+H5Content as_stored(H5Content content) {
+  for (auto& [name, text] : content.attributes) text = without_nul(std::move(text));
+  for (Table& table : content.tables) table.columns = storable(std::move(table.columns));
+  std::ranges::sort(content.attributes);
+  std::ranges::sort(content.tables, {}, &Table::name);
+  return content;
+}
+
 std::string h5_version() {
   unsigned major = 0, minor = 0, release = 0;
   H5get_libversion(&major, &minor, &release);

@@ -23,6 +23,9 @@ struct H5Content {
   std::vector<Table> tables;  // in the order of their names
 };
 
+// What reading the file of h5_image would give back: sorted by name, in texts U+FFFD for NUL.
+H5Content as_stored(H5Content content);
+
 // What h5_image wrote into a file. Fails (kUsage) where the file cannot be read or holds anything
 // that h5_image does not write. Not to be called by two threads at once.
 H5Content read_h5(const std::filesystem::path& path);

@@ -29,8 +29,6 @@ constexpr std::string_view kHashField = ",\"xxh3\":\"";
 constexpr size_t kHashDigits = 16;
 constexpr size_t kTailSize = kHashField.size() + kHashDigits + 2;  // with the closing "}
 
-fs::path journal_folder(const fs::path& output) { return output / "journal"; }
-
 [[noreturn]] void fail_to_write(const fs::path& path, std::string_view verb, int reason) {
   fail(Exit::kEnvironment,
        "Cannot {} the journal '{}': {}. The rows before this one are safe; make room or mend the "
@@ -237,6 +235,8 @@ void add_fault(std::vector<JournalFault>& faults, const JournalFault& fault) {
 }
 
 }  // namespace
+
+fs::path journal_folder(const fs::path& output) { return output / "journal"; }
 
 std::vector<fs::path> journal_files(const fs::path& output) {
   std::vector<fs::path> files;

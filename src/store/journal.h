@@ -79,6 +79,9 @@ struct Journals {
 // skipped and reported, never fatal; a file that cannot be read at all is an Error (kUsage).
 Journals read_journals(const std::filesystem::path& output);
 
+// Where an output folder has them.
+std::filesystem::path journal_folder(const std::filesystem::path& output);
+
 // The journals' files, sorted by run.
 std::vector<std::filesystem::path> journal_files(const std::filesystem::path& output);
 

@@ -10,7 +10,6 @@
 
 #include "base/files.h"
 #include "store/completed.h"
-#include "store/h5.h"
 #include "store/results_file.h"
 #include "store/schema.h"
 #include "store/variants.h"
@@ -226,6 +225,10 @@ std::map<fs::path, uintmax_t> listing(const fs::path& output) {
 }
 
 }  // namespace
+
+H5Content content_of(const Results& results) {
+  return as_stored({root_attributes(results.journals), tables_of(results)});
+}
 
 void write_results(const fs::path& path, const Results& results) {
   require_replaceable(path);

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "store/h5.h"
 #include "store/journal.h"
 
 namespace kvcomm {
@@ -72,6 +73,9 @@ std::vector<std::string> left_out_text(const Results& results, size_t most = 8);
 // Writes the tables to path, which is replaced whole or, where that fails (Error), not at all;
 // require_replaceable() (results_file.h) holds. Not to be called by two threads at once (HDF5).
 void write_results(const std::filesystem::path& path, const Results& results);
+
+// What read_results (results_file.h) would give back of the file that write_results writes.
+H5Content content_of(const Results& results);
 
 // Reads all journals of an output folder and writes <output>/results.h5 (of all keys:
 // <output>/all.h5); again where other runs have added to the folder meanwhile, so that of several

@@ -1,5 +1,7 @@
 #include "sweep/rescore.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <iterator>
 #include <map>
@@ -13,6 +15,7 @@
 #include "plan/keys.h"
 #include "plan/plan.h"
 #include "store/h5.h"
+#include "store/journal.h"
 #include "store/results.h"
 #include "store/results_file.h"
 #include "sweep/provenance.h"
@@ -23,6 +26,24 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
 namespace {
+
+// What is scored, and where it was read.
+struct Stored {
+  H5Content content;
+  fs::path from;
+};
+
+// A folder's journals are what its results.h5 is made from, so that they are never behind it.
+Stored read_stored(const fs::path& input) {
+  std::error_code error;
+  if (!fs::is_directory(input, error) || journal_files(input).empty()) {
+    const fs::path file = results_path(input);
+    return {read_results(file), file};
+  }
+  const Results results(read_journals(input));
+  for (const JournalFault& fault : results.journals.faults) spdlog::warn("{}", describe(fault));
+  return {content_of(results), journal_folder(input)};
+}
 
 // Where the newest run that had them found its data sets, or below `data` the files of the same
 // names.
@@ -268,10 +289,14 @@ void require_one_setting(H5Content& content, const fs::path& path) {
        path.string());
 }
 
+// A folder's results.h5 stays its runs' own, also where it is not there yet.
 void check_output(const RescoreOptions& options) {
+  const fs::path input = results_path(options.input), output = fs::absolute(options.output);
   std::error_code error;
-  if (fs::equivalent(options.input, options.output, error)) {
-    fail(Exit::kUsage, "'{}' is the file that is scored: give --output another name.",
+  if (fs::equivalent(input, output, error) ||
+      (output.filename() == input.filename() &&
+       fs::equivalent(options.input, output.parent_path(), error))) {
+    fail(Exit::kUsage, "'{}' is what is scored: give --output another name.",
          options.output.string());
   }
   require_replaceable(options.output);
@@ -279,11 +304,10 @@ void check_output(const RescoreOptions& options) {
 
 }  // namespace
 
-std::vector<RescoredCell> rescore(RescoreOptions options) {
-  options.input = results_path(options.input);
+std::vector<RescoredCell> rescore(const RescoreOptions& options) {
   check_output(options);
-  H5Content content = read_results(options.input);
-  require_one_setting(content, options.input);
+  auto [content, from] = read_stored(options.input);
+  require_one_setting(content, from);
   Cells cells(table(content, "cells"));
   const std::vector<double> before = cells.score;
   for (size_t c = 0; c < before.size(); ++c) {
@@ -317,7 +341,7 @@ std::vector<RescoredCell> rescore(RescoreOptions options) {
     *place = std::move(further);
   }
   std::erase_if(content.attributes, [](const auto& entry) { return entry.first == "rescored"; });
-  const Json note = {{"from", options.input.string()},
+  const Json note = {{"from", from.string()},
                      {"argv", options.argv},
                      {"date", wall_clock_text()},
                      {"software_version", program_version()}};

@@ -90,6 +90,52 @@ TEST_P(AttentionTest, DecodingStepsOfManyShapes) {
   }
 }
 
+TEST_P(AttentionTest, OddHeadsAndGroups) {
+  at::manual_seed(17);
+  for (const auto& [kv_heads, group, head_dim] : {std::array<int64_t, 3>{1, 1, 1},
+                                                  {3, 1, 2},
+                                                  {1, 7, 3},
+                                                  {2, 3, 5},
+                                                  {5, 1, 17},
+                                                  {1, 5, 20},
+                                                  {3, 2, 33},
+                                                  {2, 9, 80}}) {
+    ranges_ = {};
+    const LayerKv kv = kv_for({{1, 1, 0}, {1, 67, 0}, {3, 3, 0}, {5, 8, 0}, {4, 5, 2}, {2, 40, 0}},
+                              kv_heads, head_dim);
+    SCOPED_TRACE(::testing::Message() << kv_heads << " x " << group << " heads of " << head_dim);
+    expect_reference(random({16, kv_heads * group, head_dim}), kv);
+  }
+}
+
+TEST_P(AttentionTest, OfOneRowTheValueIsTheResult) {
+  at::manual_seed(18);
+  const LayerKv kv = kv_for({{1, 1, 0}, {1, 1, 3}}, 2, 6);
+  const at::Tensor out = attention(random({2, 6, 6}), kv, ranges_);
+  for (const int64_t token : {0, 1}) {
+    const at::Tensor value = kv.v[kGap + token * (1 + kGap)];
+    EXPECT_TRUE(at::equal(out[token], value.repeat_interleave(3, 0)));
+  }
+}
+
+TEST_P(AttentionTest, ASequenceMayHaveNoQueries) {
+  if (!device_.is_cpu()) GTEST_SKIP() << "a pass has none, and the kernels were not made for it";
+  const LayerKv kv = kv_for({{2, 4, 0}, {0, 5, 0}, {1, 3, 0}, {0, 0, 0}}, 2, 8);
+  expect_reference(random({3, 4, 8}), kv);
+  ranges_ = {};
+  EXPECT_EQ(attention(random({0, 4, 8}), kv, ranges_).sizes(), at::IntArrayRef({0, 4, 8}));
+}
+
+TEST_P(AttentionTest, FillsTheMemoryThatIsGiven) {
+  if (!device_.is_cpu()) GTEST_SKIP() << "a GPU's kernels make their own";
+  at::manual_seed(19);
+  const LayerKv kv = kv_for({{3, 5, 0}, {1, 9, 0}}, 2, 8);
+  const at::Tensor q = random({4, 4, 8}), memory = random({4, 4, 8});
+  const at::Tensor out = attention(q, kv, ranges_, memory);
+  EXPECT_TRUE(out.is_same(memory));
+  EXPECT_TRUE(at::equal(out, attention(q, kv, ranges_)));
+}
+
 TEST_P(AttentionTest, ADecodingSequenceIsBitwiseTheSameAlone) {
   if (!device_.is_cpu()) GTEST_SKIP() << "a GPU's kernels promise equality up to last bits";
   at::manual_seed(15);
@@ -167,6 +213,23 @@ TEST_P(AttentionTest, ShareOfWhatWasReceived) {
   // The release's mask hides nothing: 5 rows with +1, one without.
   EXPECT_NEAR(share({.visible_plus_one = true})[0][0].item<float>(),
               4 * std::exp(1.0) / (5 * std::exp(1.0) + 1), 1e-6);
+}
+
+TEST_P(AttentionTest, SharesAreTheAttentionToValuesThatMarkWhatWasReceived) {
+  if (GetParam() != at::kFloat) GTEST_SKIP() << "computed in float32 whatever the dtype";
+  at::manual_seed(20);
+  const std::vector<int64_t> received{4, 0, 7, 2};
+  LayerKv kv = kv_for({{3, 7, 0}, {2, 2, 0}, {1, 8, 0}, {5, 7, 0}}, 2, 5);
+  kv.v.fill_(0);
+  for (size_t s = 0; s < received.size(); ++s) {
+    kv.v.narrow(0, ranges_.begins[s], received[s]).fill_(1);
+  }
+  const at::Tensor q = random({11, 6, 5});
+  const at::Tensor share = received_share(q, kv, ranges_, received, {});
+  const at::Tensor marked = reference::attention(q, kv, ranges_);
+  EXPECT_TRUE(at::allclose(share, marked.select(2, 0), 1e-5, 1e-6));
+  // Nothing counts where all that was received comes before the first that does.
+  EXPECT_EQ(received_share(q, kv, ranges_, received, {.from = 9}).abs().max().item<float>(), 0);
 }
 
 TEST_P(AttentionTest, SharesOfALongPromptAreThoseOfItsTokensAlone) {

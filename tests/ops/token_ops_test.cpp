@@ -51,6 +51,29 @@ TEST_P(TokenOpsTest, NormAddsToTheResidual) {
   }
 }
 
+TEST_P(TokenOpsTest, NormOfOneOddRowAddsToTheResidual) {
+  for (const int64_t hidden : {1, 15, 17, 31, 33}) {
+    const at::Tensor before = random({1, hidden}, type()), delta = random({1, hidden}, type());
+    const at::Tensor weight = random({hidden}, type());
+    at::Tensor h = before.clone(), out = at::empty_like(h), h2 = before.clone();
+    at::Tensor expected = at::empty_like(h);
+    add_rms_norm_into(h, delta, weight, 1e-6, out);
+    reference::add_rms_norm(h2, delta, weight, 1e-6, expected);
+    expect_bitwise(h, h2);
+    expect_near(out, expected, tolerance());
+  }
+}
+
+TEST_P(TokenOpsTest, NormOfZerosIsZeros) {
+  const at::Tensor zeros = at::zeros({2, 19}, at::TensorOptions().dtype(type()));
+  expect_bitwise(rms_norm(zeros, random({19}, type()), 1e-5), zeros);
+}
+
+TEST_P(TokenOpsTest, NormDoesNotDependOnTheScale) {
+  const at::Tensor x = random({4, 37}, type()), weight = random({37}, type());
+  expect_near(rms_norm(x * 1024, weight, 0), rms_norm(x, weight, 0), tolerance());
+}
+
 TEST_P(TokenOpsTest, NormInPlaceAndNan) {
   at::Tensor x = random({3, 40}, type());
   x[1][39].fill_(kNan);
@@ -128,10 +151,62 @@ TEST_P(TokenOpsTest, RotaryIsTheReferencesToTheBit) {
   }
 }
 
+TEST_P(TokenOpsTest, RotaryOfOddHeads) {
+  at::manual_seed(4);
+  for (const auto& [heads, kv_heads] :
+       std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {7, 1}, {5, 5}, {6, 2}}) {
+    for (const int64_t head_dim : {10, 34, 80}) {
+      SCOPED_TRACE(testing::Message() << heads << " and " << kv_heads << " of " << head_dim);
+      RotaryCase got(3, heads, kv_heads, head_dim, type());
+      RotaryCase expected = got.copy();
+      rotate_and_store(got.qkv, got.store);
+      reference::rotate_and_store(expected.qkv, expected.store);
+      expect_bitwise(got.qkv, expected.qkv);
+      expect_bitwise(got.store.k, expected.store.k);
+      expect_bitwise(got.store.v, expected.store.v);
+    }
+  }
+}
+
+TEST_P(TokenOpsTest, RotaryAtPositionZeroChangesNothing) {
+  RotaryCase one(4, 3, 2, 6, type());
+  one.store.cos.fill_(1);
+  one.store.sin.fill_(0);
+  const at::Tensor before = one.qkv.clone();
+  rotate_and_store(one.qkv, one.store);
+  expect_bitwise(one.qkv, before);
+  const at::Tensor& rows = one.store.row_of_token;
+  expect_bitwise(one.store.k.index_select(0, rows), before.narrow(1, 3, 2));
+  expect_bitwise(one.store.v.index_select(0, rows), before.narrow(1, 5, 2));
+  EXPECT_EQ(one.store.k.abs().sum({1, 2}).count_nonzero().item<int64_t>(), 4);  // no other row
+}
+
+TEST_P(TokenOpsTest, RotaryTurnsAndDoesNotStretch) {
+  RotaryCase one(5, 3, 1, 64, type());
+  const at::Tensor before = one.qkv.narrow(1, 0, 3).to(at::kDouble).square().sum(-1);
+  rotate_and_store(one.qkv, one.store);
+  expect_near(one.qkv.narrow(1, 0, 3).to(at::kDouble).square().sum(-1), before, tolerance());
+}
+
 TEST_P(TokenOpsTest, RotaryRefusesRowsThatDoNotExist) {
   RotaryCase one(2, 2, 1, 4, type());
   one.store.row_of_token[1].fill_(7);
   EXPECT_THROW(rotate_and_store(one.qkv, one.store), Error);
+  one.store.row_of_token[1].fill_(-1);
+  EXPECT_THROW(rotate_and_store(one.qkv, one.store), Error);
+}
+
+TEST_P(TokenOpsTest, RotaryRefusesWhatDoesNotFit) {
+  RotaryCase odd(2, 2, 1, 5, type());
+  EXPECT_THROW(rotate_and_store(odd.qkv, odd.store), Error);
+  RotaryCase no_queries(2, 0, 1, 4, type());
+  EXPECT_THROW(rotate_and_store(no_queries.qkv, no_queries.store), Error);
+  RotaryCase fewer_rows(2, 2, 1, 4, type());
+  fewer_rows.store.row_of_token = fewer_rows.store.row_of_token.narrow(0, 0, 1);
+  EXPECT_THROW(rotate_and_store(fewer_rows.qkv, fewer_rows.store), Error);
+  RotaryCase other_type(2, 2, 1, 4, type());
+  other_type.store.cos = other_type.store.cos.to(at::kDouble);
+  EXPECT_THROW(rotate_and_store(other_type.qkv, other_type.store), Error);
 }
 
 TEST_P(TokenOpsTest, RefuseWhatDoesNotFit) {
@@ -140,6 +215,8 @@ TEST_P(TokenOpsTest, RefuseWhatDoesNotFit) {
   EXPECT_THROW(rms_norm(x.t(), random({3}, type()), 1e-5), Error);
   EXPECT_THROW(swiglu(random({3, 7}, type())), Error);
   EXPECT_THROW(swiglu(random({3, 8}, at::kDouble)), Error);
+  at::Tensor narrow = at::empty({3, 3}, x.options());
+  EXPECT_THROW(swiglu_into(x, narrow), Error);
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "store/results_file.h"
 #include "store/schema.h"
 #include "tests/store/example.h"
 #include "tests/support/paths.h"
@@ -384,6 +385,41 @@ TEST(MergeTest, ManyRowsAndOddTextsAreWritten) {  // several chunks; read back i
     for (uint32_t sample = 0; sample < 3000; ++sample) journal.append(example_row("k", sample, 1));
   }
   EXPECT_EQ(merge(folder.path()).cells.at(0).n(), 3000u);
+}
+
+void expect_same(const H5Content& got, const H5Content& expected) {
+  EXPECT_EQ(got.attributes, expected.attributes);
+  ASSERT_EQ(got.tables.size(), expected.tables.size());
+  for (size_t t = 0; t < expected.tables.size(); ++t) {
+    const auto &a = got.tables[t], &b = expected.tables[t];
+    EXPECT_EQ(std::tie(a.name, a.rows), std::tie(b.name, b.rows));
+    ASSERT_EQ(a.columns.size(), b.columns.size()) << b.name;
+    for (size_t c = 0; c < b.columns.size(); ++c) {
+      const auto parts = [](const Column& column) {
+        return std::tie(column.name, column.units, column.long_name, column.variable_length);
+      };
+      EXPECT_EQ(parts(a.columns[c]), parts(b.columns[c])) << b.name;
+      const auto* texts = std::get_if<std::vector<std::string>>(&b.columns[c].values);
+      if (texts != nullptr) EXPECT_EQ(column<std::string>(a, b.columns[c].name), *texts);
+    }
+  }
+  // The bytes hold the numbers, NaN for NaN.
+  EXPECT_EQ(h5_image(got.attributes, got.tables), h5_image(expected.attributes, expected.tables));
+}
+
+TEST(MergeTest, WhatIsInTheFileIsKnownWithoutReadingIt) {
+  const TemporaryFolder folder;
+  SampleRow odd = example_kv_row("k", 1, 0.5);
+  odd.answer = std::string("a\0b \xC3\xBC\n", 7);
+  write_run(folder.path(), "run1", example_kv_cell("k", "m"), example_cell("none", "no rows"),
+            example_kv_row("k", 0, 1), odd, failed(example_kv_row("k", 2, 1)), example_question(0),
+            FailureRecord{.key = "k", .what = "why"}, RankRecord{.run_id = "run1"});
+  const Results results = merge(folder.path());
+  expect_same(content_of(results), read_results(folder.path() / "results.h5"));
+  expect_same(content_of(Results(Journals{})), [&] {
+    write_results(folder.path() / "empty.h5", Results(Journals{}));
+    return read_results(folder.path() / "empty.h5");
+  }());
 }
 
 TEST(MergeTest, TwoAtOnceLeaveAWholeFile) {

@@ -1,4 +1,4 @@
-"""kvcomm score: stored answers scored again, without a model, into a new file."""
+"""kvcomm score: stored answers of journals or of a file scored again, without a model, into a new file."""
 
 import json
 import math
@@ -7,12 +7,26 @@ import unittest
 from pathlib import Path
 
 import h5py
+import numpy as np
 from support import SystemTest, call, demo_records, main, method_table, tables
 
 NONE = {"WNSEARCHDIR": "/none"}  # no dictionary is installed there
 METHODS = method_table("baseline") + method_table("skyline", limit=1)
 WITHOUT = "release-f1, words not lemmatised"
 WITH_WORDNET = unittest.skipUnless(Path("/usr/share/wordnet/index.noun").exists(), "SKIPPED: install wordnet-base")
+
+
+def set_first(path, table, column, value):
+    """Changes a value in the first row of a table."""
+    with h5py.File(path, "r+") as file:
+        rows = file[table][:]
+        rows[column][0] = value
+        file[table][:] = rows
+
+
+def contents(folder):
+    """Every file below it with its bytes and time."""
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 class Score(SystemTest):
@@ -27,9 +41,9 @@ class Score(SystemTest):
         # Answers that hit: the tiny model's say nothing about the records.
         cls.records[0]["answers"] = [cls.answers[0]]
         cls.records[1]["answers"] = ["nothing of it", cls.answers[1].split()[0] if cls.answers[1].split() else "x"]
-        test.ran = test.sweep("ran", methods=METHODS, records=cls.records)
-        test.check(test.ran.run("out"))
-        cls.input = test.ran.results("out")
+        cls.ran = test.sweep("ran", methods=METHODS, records=cls.records)
+        test.check(cls.ran.run("out"))
+        cls.input = cls.ran.results("out")
 
     def score(self, *arguments, code=0, output="new.h5", **options):
         outcome = call(["score", self.input, "--output", self.folder / output, *arguments], **options)
@@ -138,23 +152,87 @@ class Score(SystemTest):
             self.assertIn(path.name, outcome.log)
 
     def test_a_damaged_file_is_refused_with_what_is_wrong_in_it(self):
-        def damaged(change):
+        def damaged(*change):
             path = self.folder / "damaged.h5"
             shutil.copy(self.input, path)
-            with h5py.File(path, "r+") as file:
-                change(file)
+            set_first(path, *change)
             return self.check(call(["score", path, "--output", self.folder / "new.h5"]), 2).log
 
-        def set_value(table, column, value):
-            def change(file):
-                rows = file[table][:]
-                rows[column][0] = value
-                file[table][:] = rows
-            return change
-
-        self.assertIn("Row 0 of the table 'samples' is of cell -1", damaged(set_value("samples", "cell", -1)))
+        self.assertIn("Row 0 of the table 'samples' is of cell -1", damaged("samples", "cell", -1))
         key = json.dumps({"dataset": {"fingerprint": 5}})
-        self.assertIn("names no fingerprint", damaged(set_value("cells", "key_json", key)))
+        self.assertIn("names no fingerprint", damaged("cells", "key_json", key))
+
+    def test_a_folders_journals_are_read_whatever_its_file_says(self):
+        folder, stale, lost = (self.copied(name) for name in ("whole", "stale", "lost"))
+        set_first(stale / "results.h5", "samples", "answer", "of another time")
+        (lost / "results.h5").unlink()
+        for options in ([], ["--metric", "f1", "--normalisation", "without-lemmas"]):
+            expected = self.scored(folder / "results.h5", *options)
+            for given in (folder, stale, lost):
+                before = contents(given)
+                self.assertEqual(self.scored(given, *options), expected, given.name)
+                self.assertEqual(contents(given), before)
+        self.assertNotEqual(self.scored(stale / "results.h5"), self.scored(stale))
+        with h5py.File(self.folder / "again.h5") as file:
+            self.assertEqual(json.loads(file.attrs["rescored"])["from"], str(stale / "journal"))
+
+    def test_rows_that_are_not_merged_yet_are_scored(self):
+        folder = self.copied("more")
+        file = (folder / "results.h5").read_bytes()
+        self.check(self.ran.run("more", sets=["method.skyline.limit=3"]))
+        expected = self.scored(folder / "results.h5")
+        (folder / "results.h5").write_bytes(file)
+        self.assertEqual(self.scored(folder), expected)
+        self.assertNotEqual(self.scored(folder / "results.h5"), expected)
+
+    def test_a_torn_line_of_a_journal_is_warned_of(self):
+        folder = self.copied("torn")
+        journal = next((folder / "journal").glob("*.jsonl"))
+        lines = journal.read_bytes().splitlines(keepends=True)
+        torn = max(i for i, line in enumerate(lines) if b'"t":"sample"' in line)
+        lines[torn] = lines[torn][:40] + b"\n"
+        journal.write_bytes(b"".join(lines))
+        outcome = self.check(call(["score", folder, "--output", self.folder / "again.h5"]))
+        self.assertIn(f"{journal}:{torn + 1} is skipped", outcome.log)
+        self.assertEqual(len(tables(self.folder / "again.h5")["samples"]), len(tables(self.input)["samples"]) - 1)
+        outcome = self.check(call(["score", folder / "results.h5", "--output", self.folder / "again.h5"]))
+        self.assertNotIn("skipped", outcome.log)
+
+    def test_a_folder_without_journals_gives_its_file(self):
+        folder = self.copied("alone")
+        expected = self.scored(folder)
+        shutil.rmtree(folder / "journal")
+        self.assertEqual(self.scored(folder), expected)
+        (folder / "journal").mkdir()  # of a run that was killed before it wrote
+        self.assertEqual(self.scored(folder), expected)
+        with h5py.File(self.folder / "again.h5") as file:
+            self.assertEqual(json.loads(file.attrs["rescored"])["from"], str(folder / "results.h5"))
+
+    def test_a_folders_own_results_are_not_the_output_even_where_they_are_missing(self):
+        folder = self.copied("own")
+        (folder / "results.h5").unlink()
+        (self.folder / "link").symlink_to(folder)
+        for output in (folder / "results.h5", self.folder / "link/results.h5"):
+            outcome = self.check(call(["score", folder, "--output", output]), 2)
+            self.assertIn("give --output another name", outcome.log)
+            self.assertFalse((folder / "results.h5").exists())
+
+    def copied(self, name):
+        """A folder with the run's journal and results.h5."""
+        return Path(shutil.copytree(self.input.parent, self.folder / name))
+
+    def scored(self, given, *options):
+        """What the command prints, and the file it writes as bytes, but for the note of when and from where."""
+        output = self.folder / "again.h5"
+        outcome = self.check(call(["score", given, "--output", output, *options]))
+        plain = {}
+        with h5py.File(output) as file:
+            plain["/"] = {name: text for name, text in file.attrs.items() if name != "rescored"}
+            for name, table in file.items():
+                rows = [tuple(value.tobytes() if isinstance(value, np.generic) else value for value in row)
+                        for row in table[:]]
+                plain[name] = (str(table.dtype), {key: list(texts) for key, texts in table.attrs.items()}, rows)
+        return outcome.out, plain
 
     def test_an_output_that_is_a_folder_leaves_nothing_behind(self):
         (self.folder / "taken").mkdir()
