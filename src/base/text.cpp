@@ -53,7 +53,7 @@ std::string join(std::span<const std::string> parts, std::string_view separator)
   return fmt::format("{}", fmt::join(parts, separator));
 }
 
-std::string_view strip(std::string_view text) {
+std::string_view strip(std::string_view text, Side side) {
   constexpr std::string_view kSpaces[] = {
       "\t",           "\n",           "\v",           "\f",           "\r",
       "\x1C",         "\x1D",         "\x1E",         "\x1F",         " ",
@@ -67,11 +67,11 @@ std::string_view strip(std::string_view text) {
   const auto at_back = [&] {
     return std::ranges::find_if(kSpaces, [&](auto space) { return text.ends_with(space); });
   };
-  for (auto space = at_front(); space != std::end(kSpaces); space = at_front()) {
-    text.remove_prefix(space->size());
+  while (side != Side::kRight && at_front() != std::end(kSpaces)) {
+    text.remove_prefix(at_front()->size());
   }
-  for (auto space = at_back(); space != std::end(kSpaces); space = at_back()) {
-    text.remove_suffix(space->size());
+  while (side != Side::kLeft && at_back() != std::end(kSpaces)) {
+    text.remove_suffix(at_back()->size());
   }
   return text;
 }

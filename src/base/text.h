@@ -18,8 +18,9 @@ std::string did_you_mean(std::string_view word, std::span<const std::string> can
 // A number in its shortest form that reads back as the same double: 0.5, 1, 10, 1e-05.
 std::string shortest(double value);
 
-// Python's str.strip(): without white space, of any script, at both ends. UTF-8.
-std::string_view strip(std::string_view text);
+// Python's str.strip(), lstrip() and rstrip(): without white space, of any script. UTF-8.
+enum class Side { kBoth, kLeft, kRight };
+std::string_view strip(std::string_view text, Side side = Side::kBoth);
 
 std::string join(std::span<const std::string> parts, std::string_view separator);
 

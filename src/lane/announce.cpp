@@ -73,7 +73,7 @@ std::string sweep_line(const Config& config) {
                      count(config.methods.size(), "method"), config.run.output.string());
 }
 
-std::vector<std::string> place_lines(const std::vector<ShownSeat>& ranks) {
+std::vector<std::string> seat_lines(const std::vector<ShownSeat>& ranks) {
   std::map<int, std::map<Role, size_t>> lanes;  // ranks by lane and role
   for (size_t rank = 0; rank < ranks.size(); ++rank) {
     lanes[ranks[rank].lane][ranks[rank].role] = rank;
@@ -94,19 +94,19 @@ std::vector<std::string> place_lines(const std::vector<ShownSeat>& ranks) {
   return lines;
 }
 
-void log_places(Communicator& world, const Seat& seat, int threads) {
+void log_seats(Communicator& world, const Seat& seat, int threads) {
   const Json mine = {{"lane", seat.lane},           {"role", seat.role},
                      {"host", host_name()},         {"device", seat.device.str()},
                      {"transport", seat.transport}, {"threads", threads}};
   std::vector<ShownSeat> ranks;
   for (const std::string& text :
-       world.all_gather(mine.dump(), {kTogether_s, "every rank's place", "all ranks"})) {
+       world.all_gather(mine.dump(), {kTogether_s, "every rank's seat", "all ranks"})) {
     const Json theirs = Json::parse(text);
     ranks.push_back({theirs.at("lane"), theirs.at("role"), theirs.at("host"), theirs.at("device"),
                      theirs.at("transport"), theirs.at("threads")});
   }
   if (world.rank() != 0) return;
-  for (const std::string& line : place_lines(ranks)) spdlog::info("{}", line);
+  for (const std::string& line : seat_lines(ranks)) spdlog::info("{}", line);
 }
 
 std::string loading_line(int lane, const std::string& sender, const std::string& receiver) {

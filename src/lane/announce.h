@@ -22,10 +22,10 @@ struct ShownSeat {
 };
 
 // What runs where, of all ranks in order: a line a lane, or one line for many lanes.
-std::vector<std::string> place_lines(const std::vector<ShownSeat>& ranks);
+std::vector<std::string> seat_lines(const std::vector<ShownSeat>& ranks);
 
 // Collective: rank 0 logs those lines.
-void log_places(Communicator& world, const Seat& seat, int threads);
+void log_seats(Communicator& world, const Seat& seat, int threads);
 
 // "Lane 0 loads 'models/a' (0.3 MB) as sender and ...": the models' folders, "" for one that is
 // loaded already.

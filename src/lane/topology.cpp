@@ -157,7 +157,7 @@ Layout lay_out(Communicator& world, const RunConfig& run, const std::string& dev
   layout.node_cores = cores_of(
       node.all_gather(own_cores(), {kTogether_s, "the cores of this node's ranks", "its ranks"}));
   // A node is named by its first rank, which all its ranks learn from each other.
-  const Deadline deadline(run.timeout_s, "the ranks' places", "all ranks");
+  const Deadline deadline(run.timeout_s, "the ranks' nodes", "all ranks");
   const std::string first = node.all_gather(std::to_string(world.rank()), deadline).front();
   std::vector<int> nodes;
   for (const std::string& name : world.all_gather(first, deadline))

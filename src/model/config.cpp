@@ -275,9 +275,7 @@ std::vector<int64_t> eos_of(const Source& source) {
   return {ids.begin(), ids.end()};
 }
 
-}  // namespace
-
-ModelConfig load_model_config(const fs::path& folder) {
+void require_folder(const fs::path& folder) {
   if (!fs::is_directory(folder)) {
     fail(Exit::kEnvironment,
          "There is no model folder '{}': put the Hugging Face folder there, or set paths.models.",
@@ -289,16 +287,9 @@ ModelConfig load_model_config(const fs::path& folder) {
          "The model folder '{}' has no config.json: put the whole Hugging Face folder there.",
          folder.string());
   }
-  const Source source(folder / "config.json");
-  refuse_quantised(source, folder);
-  refuse_renamed_weights(source);
-  ModelConfig config;
-  config.architecture = architecture_of(source);
-  const bool qwen2 = config.architecture == "Qwen2ForCausalLM";
-  source.require<std::string>("hidden_act", "silu", "silu");
-  source.require<bool>("mlp_bias", false, false);
-  if (!qwen2) source.require<bool>("attention_bias", false, false);
+}
 
+void read_sizes(const Source& source, ModelConfig& config) {
   config.layers = source.count("num_hidden_layers", 4096);
   config.hidden = source.count("hidden_size");
   config.heads = source.count("num_attention_heads");
@@ -306,18 +297,16 @@ ModelConfig load_model_config(const fs::path& folder) {
   config.head_dim = source.count_or("head_dim", config.hidden / config.heads);
   config.intermediate = source.count("intermediate_size");
   config.vocab = source.count("vocab_size");
-  config.rms_norm_eps = source.get_or<double>("rms_norm_eps", 1e-6);
-  read_rope(source, config);
-  refuse_windows(source, config.layers);
-  config.qkv_bias = qwen2;
-  config.tied_embeddings = source.get_or<bool>("tie_word_embeddings", false);
   if (config.heads % config.kv_heads != 0 || config.head_dim == 0 || config.head_dim % 2 != 0) {
     fail(Exit::kEnvironment,
          "'{}': {} heads of size {} cannot share {} key-value heads (heads must be a multiple, the "
          "size even).",
          source.path(), config.heads, config.head_dim, config.kv_heads);
   }
+}
 
+// What ends and penalises answers, of generation_config.json where there is one.
+void read_generation(const Source& source, const fs::path& folder, ModelConfig& config) {
   const fs::path generation = folder / "generation_config.json";
   const Source settings(is_there(generation) ? generation : folder / "config.json");
   config.config_eos = eos_of(source);
@@ -332,6 +321,29 @@ ModelConfig load_model_config(const fs::path& folder) {
     fail(Exit::kEnvironment, "Neither '{}' nor '{}' names an 'eos_token_id'.", generation.string(),
          source.path());
   }
+}
+
+}  // namespace
+
+ModelConfig load_model_config(const fs::path& folder) {
+  require_folder(folder);
+  const Source source(folder / "config.json");
+  refuse_quantised(source, folder);
+  refuse_renamed_weights(source);
+  ModelConfig config;
+  config.architecture = architecture_of(source);
+  const bool qwen2 = config.architecture == "Qwen2ForCausalLM";
+  source.require<std::string>("hidden_act", "silu", "silu");
+  source.require<bool>("mlp_bias", false, false);
+  if (!qwen2) source.require<bool>("attention_bias", false, false);
+
+  read_sizes(source, config);
+  config.rms_norm_eps = source.get_or<double>("rms_norm_eps", 1e-6);
+  read_rope(source, config);
+  refuse_windows(source, config.layers);
+  config.qkv_bias = qwen2;
+  config.tied_embeddings = source.get_or<bool>("tie_word_embeddings", false);
+  read_generation(source, folder, config);
   return config;
 }
 

@@ -47,7 +47,7 @@ namespace {
 
 // ---- what is absent
 
-// The parts of a model's folder.
+// A model's folder has these parts.
 struct ModelParts {
   bool config = true, weights = true, tokenizer = true, chat = true;
 };
@@ -60,8 +60,8 @@ ModelParts find_parts(const fs::path& folder, Absent absent) {
           .chat = ChatTemplate::lies_in(folder)};
 }
 
-// "'models/org/name' has no weights, no tokenizer.json: ..."; of a sender that is no receiver the
-// weights alone matter.
+// Says "'models/org/name' has no weights, no tokenizer.json: ..."; a sender that is no receiver
+// needs the weights alone, since both agents of a pair use the receiver's text.
 void name_absent(Plan& plan, const std::string& model, bool receives) {
   const fs::path folder = model_folder(plan.config, model);
   const ModelParts parts = find_parts(folder, Absent::kNamed);
@@ -130,7 +130,7 @@ std::string in_words(const Tokenizer::Difference& difference) {
                      difference.token, words(difference.there), words(difference.here));
 }
 
-// What the sender's own tokenizer says of the receiver's ids.
+// Finds out what the sender's own tokenizer makes of the receiver's ids.
 void compare_ids(PlannedPair& planned, const Tokenizer& receiver, const ModelParts& sender) {
   if (planned.sender == planned.receiver) return;
   if (!tokenizer_lies_in(planned.sender)) {
@@ -166,7 +166,7 @@ void require_trained(const PlannedPair& planned, const Tokenizer& tokenizer) {
        planned.receiver.string(), planned.last_token, last, rows);
 }
 
-// The receiver's tokenizer and chat template, as far as they are there.
+// Reads the receiver's tokenizer and chat template, as far as they are there.
 void plan_text(const Config& config, PlannedPair& planned, const ModelParts& sender,
                const ModelParts& receiver, bool sender_is_asked) {
   std::optional<Tokenizer> tokenizer;
@@ -207,7 +207,7 @@ PlannedPair plan_pair(const Config& config, const PairConfig& pair, Absent absen
 
 // ---- what a method asks of a pair
 
-// Of two models of which one reads what the other's layers made.
+// One of the two models reads what the other's layers made: it must be of the same shape.
 void require_same_shape(const PlannedPair& pair) {
   const ModelConfig &s = pair.sender_config, &r = pair.receiver_config;
   const auto require_equal = [](const char* what, int64_t sender, int64_t receiver) {
@@ -277,8 +277,8 @@ void check_method(const MethodSpec& spec, const PlannedPair& pair, const Fidelit
 
 // ---- cells
 
-// A cell without its id. What is wrong with it is told with the method's place in the
-// configuration.
+// Makes a cell, without its id. What is wrong with it is told with the method's place in the
+// configuration, where the user looks for it.
 Cell plan_cell(const Plan& plan, const Prompts& prompts, const Cell& place) {
   const Config& config = plan.config;
   Cell cell = place;
@@ -290,8 +290,8 @@ Cell plan_cell(const Plan& plan, const Prompts& prompts, const Cell& place) {
   return cell;
 }
 
-// The cells of one method for a pair and a data set. Those that the configuration has by hand as
-// well are left to it.
+// Makes the cells of one method for a pair and a data set. Those that the configuration names by
+// hand as well are left to its own entry, so that none is there twice.
 std::vector<Cell> plan_method(const Plan& plan, const Prompts& prompts, const Cell& place) {
   const Config& config = plan.config;
   const MethodSpec& method = config.methods[place.method];

@@ -12,8 +12,8 @@ namespace kvcomm {
 
 namespace {
 
-constexpr int kTasksPerLane =
-    2;  // one under way, one in reserve so that no lane waits for the next
+// One is under way, one in reserve so that no lane waits for the next.
+constexpr int kTasksPerLane = 2;
 
 CellRecord cell_record(const Plan& plan, const Cell& cell, const LayerChoice* choice) {
   const DatasetInfo& info = plan.datasets[cell.dataset].info;
@@ -105,7 +105,7 @@ Exit Coordinator::finish_in_hand() {
   return Exit::kStopped;
 }
 
-// One look at what is there; sleeps, longer and longer, while nothing is.
+// Takes what is there; sleeps, longer and longer, while nothing is.
 void Coordinator::look() {
   const bool busy = take_reports();
   keep_alive();
@@ -223,7 +223,7 @@ void Coordinator::store_calibration(Report& report) {
   }
 }
 
-// A cell that cannot run keeps all its samples in n, failed.
+// A cell that cannot run keeps all its samples in n as failed ones: a crash must not raise a score.
 void Coordinator::lose(const Cell& cell, const std::string& why) {
   const Dataset& dataset = plan_.datasets[cell.dataset];
   for (const uint32_t sample : work_->missing(cell)) {
@@ -265,7 +265,7 @@ void Coordinator::keep_alive() {
   const Seconds every_s = std::min(kWaitEvery_s, plan_.config.run.timeout_s / 4);
   if (!stopped_at_s_ && now_s() - waited_at_s_ > every_s) {
     waited_at_s_ = now_s();
-    // To busy lanes too: the end that has no part in its task's methods is idle.
+    // Busy lanes hear it too: the end that has no part in its task's methods is idle.
     send_all(Task::Kind::kWait);
   }
   if (now_s() - touched_at_s_ > kTouchEvery_s) {

@@ -32,8 +32,8 @@ using Json = nlohmann::json;
 constexpr Seconds kPlanTimeout_s = 6 * 3600;  // until rank 0 has read all data and weights
 constexpr Seconds kEndTimeout_s = 3600;       // until rank 0 has merged the journals
 
-// How every data set's answers are scored: with lemmas only where WordNet's dictionary is
-// installed.
+// Tells how every data set's answers are scored: with lemmas only where WordNet's dictionary is
+// installed, so that ranks on other nodes may do otherwise.
 std::string normalisations(const Config& config) {
   std::string names;
   for (const DatasetConfig& dataset : config.datasets) {
@@ -71,7 +71,7 @@ void check_same_config(Communicator& world, const Config& config) {
   }
 }
 
-// Rank 0's side of a sweep: what the coordinator needs.
+// Rank 0 alone has these: what the coordinator works with.
 struct RankZero {
   Plan plan;
   std::vector<PairLock> locks;
@@ -80,7 +80,7 @@ struct RankZero {
   std::optional<Journal> journal;  // none: nothing is left to do
 };
 
-// Pairs that live runs hold are left out, by name.
+// Pairs that live runs hold are left out, and named: two runs would only do the same work twice.
 void claim_pairs(RankZero& rank_zero) {
   PairLocks locks(rank_zero.plan.config.run.output);
   for (const PairConfig& pair : rank_zero.plan.config.pairs) {
@@ -104,8 +104,8 @@ bool all_done(const Plan& plan, const CompletedIndex& stored) {
   return true;
 }
 
-// Whether the newest run that had cells wanted the very cells of this one. Then, if all is done, a
-// journal of this run would say nothing new.
+// Tells whether the newest run that had cells wanted the very cells of this one. Then, if all is
+// done, a journal of this run would say nothing new.
 bool wanted_before(const RankZero& rank_zero, const Journals& journals) {
   const auto newest = std::ranges::find_if(journals.runs.rbegin(), journals.runs.rend(),
                                            [](const auto& run) { return !run.cells.empty(); });
@@ -175,8 +175,8 @@ Exit coordinate(RankZero& rank_zero, LaneLink& tasks, const Layout& layout, Stop
   return code;
 }
 
-// The coordinator in a thread of its own. What it throws ends the job: the lanes may be waiting for
-// tasks.
+// Runs the coordinator in a thread of its own. What it throws ends the job: the lanes may be
+// waiting for tasks.
 std::thread start(std::function<void()> coordinate) {
   return std::thread([coordinate = std::move(coordinate)] {
     try {
@@ -206,6 +206,27 @@ void work_in(std::optional<Worker>& worker, const Config& config, const Seat& se
     const Exit code = device_works(seat.device) ? Exit::kInternal : Exit::kEnvironment;
     abort_job(static_cast<int>(code));
   }
+}
+
+// Lets the lanes work, with rank 0's coordinator beside them; returns the code that all ranks leave
+// with.
+Exit work_together(Communicator& world, const Config& config, const Seat& seat,
+                   const std::function<Exit(LaneLink&)>& coordinate) {
+  Communicator tasks = world.duplicate();
+  Communicator lane_ranks = world.split(seat.lane, seat.rank_in_lane());
+  lane_ranks.set_name(fmt::format("lane {}", seat.lane));
+  Exit code = Exit::kOk;
+  MpiLaneLink lanes(tasks);
+  std::thread coordinator;
+  if (world.rank() == 0) coordinator = start([&] { code = coordinate(lanes); });
+  MpiTaskLink link(tasks, config.run.timeout_s);
+  std::optional<Worker> worker;  // its pipes close when all ranks are here
+  work_in(worker, config, seat, link, lane_ranks);
+  if (coordinator.joinable()) coordinator.join();
+  // Nobody leaves with a code before rank 0 has put the results in place: mpirun would kill it.
+  const std::vector<std::string> codes = world.all_gather(
+      std::to_string(static_cast<int>(code)), {kEndTimeout_s, "rank 0's results", "all ranks"});
+  return static_cast<Exit>(std::stoi(codes.front()));
 }
 
 }  // namespace
@@ -267,28 +288,14 @@ Exit run_sweep(Communicator& world, Stop& stop, const std::function<Config()>& c
   const bool nothing_to_do = world.rank() == 0 && !failure && !rank_zero.journal;
   if (const auto code = agree(world, failure, kPlanTimeout_s, nothing_to_do)) return *code;
   if (world.rank() == 0) spdlog::info("{}", sweep_line(config));
-  log_places(world, seat, threads);
+  log_seats(world, seat, threads);
   if (world.rank() == 0 && config.run.batch == 0) {
     spdlog::info("{}", batches_line(rank_zero.plan, layout.memory_bytes));
   }
 
-  Communicator tasks = world.duplicate();
-  Communicator lane_ranks = world.split(seat.lane, seat.rank_in_lane());
-  lane_ranks.set_name(fmt::format("lane {}", seat.lane));
-  Exit code = Exit::kOk;
-  MpiLaneLink lanes(tasks);
-  std::thread coordinator;
-  if (world.rank() == 0) {
-    coordinator = start([&] { code = coordinate(rank_zero, lanes, layout, stop, finished); });
-  }
-  MpiTaskLink link(tasks, config.run.timeout_s);
-  std::optional<Worker> worker;  // its pipes close when all ranks are here
-  work_in(worker, config, seat, link, lane_ranks);
-  if (coordinator.joinable()) coordinator.join();
-  // Nobody leaves with a code before rank 0 has put the results in place: mpirun would kill it.
-  const std::vector<std::string> codes = world.all_gather(
-      std::to_string(static_cast<int>(code)), {kEndTimeout_s, "rank 0's results", "all ranks"});
-  return static_cast<Exit>(std::stoi(codes.front()));
+  return work_together(world, config, seat, [&](LaneLink& lanes) {
+    return coordinate(rank_zero, lanes, layout, stop, finished);
+  });
 }
 
 }  // namespace kvcomm

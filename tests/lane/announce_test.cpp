@@ -14,12 +14,12 @@ ShownSeat seat(int lane, Role role, const std::string& host, const std::string& 
 }
 
 TEST(PlacesTest, AWorldOfOneIsOneProcess) {
-  EXPECT_THAT(place_lines({seat(0, Role::kBoth, "box", "cpu", "loopback", 1)}),
+  EXPECT_THAT(seat_lines({seat(0, Role::kBoth, "box", "cpu", "loopback", 1)}),
               ElementsAre("Lane 0: one process plays both ends (cpu, 1 thread on box)."));
 }
 
 TEST(PlacesTest, FewLanesHaveALineEach) {
-  EXPECT_THAT(place_lines({seat(0, Role::kSender, "a", "cuda:0", "nccl"),
+  EXPECT_THAT(seat_lines({seat(0, Role::kSender, "a", "cuda:0", "nccl"),
                            seat(1, Role::kSender, "a", "cuda:1", "nccl"),
                            seat(0, Role::kReceiver, "b", "cuda:0", "nccl"),
                            seat(1, Role::kReceiver, "b", "cuda:1", "nccl")}),
@@ -36,7 +36,7 @@ TEST(PlacesTest, ManyLanesAreSummedUp) {
                          "n" + std::to_string(rank / 8), "cuda:" + std::to_string(rank % 8),
                          "nccl"));
   }
-  EXPECT_THAT(place_lines(ranks),
+  EXPECT_THAT(seat_lines(ranks),
               ElementsAre("20 lanes of a sender and a receiver: 40 ranks on 5 hosts (n0, n1, n2, "
                           "n3, ...), cuda, 4 threads each, by nccl."));
 }

@@ -400,7 +400,8 @@ void expect_same(const H5Content& got, const H5Content& expected) {
       };
       EXPECT_EQ(parts(a.columns[c]), parts(b.columns[c])) << b.name;
       const auto* texts = std::get_if<std::vector<std::string>>(&b.columns[c].values);
-      if (texts != nullptr) EXPECT_EQ(column<std::string>(a, b.columns[c].name), *texts);
+      if (texts == nullptr) continue;
+      EXPECT_EQ(column<std::string>(a, b.columns[c].name), *texts);
     }
   }
   // The bytes hold the numbers, NaN for NaN.

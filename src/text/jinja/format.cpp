@@ -21,6 +21,7 @@ struct Form {
   char align = '\0';  // '<' '>' '^'; none: texts to the left, numbers to the right
   std::string flags;  // of printf
   size_t width = 0;
+  bool zeros = false;  // fill it, between sign and digits; not where aligned to the left
   int precision = -1;
   char type = '\0';
 };
@@ -76,7 +77,7 @@ std::string with_zeros(const std::string& number, const Form& form) {
   return number.substr(0, sign) + std::string(lacking, '0') + number.substr(sign);
 }
 
-std::string number_text(const Value& value, Form form, bool zeros) {
+std::string number_text(const Value& value, const Form& form) {
   const bool whole = form.type == 'd';
   const double* number = std::get_if<double>(&value);
   std::string text;
@@ -86,13 +87,14 @@ std::string number_text(const Value& value, Form form, bool zeros) {
   } else {
     text = printed(form, "", number ? *number : static_cast<double>(to_integer(value)));
   }
+  const bool zeros = form.zeros && form.align != '<';
   return zeros ? with_zeros(text, form) : padded(text, form, '>');
 }
 
 // ---- str.format()
 
 // [[fill]align][0][width][.precision][type]
-Form read_form(const std::string& spec, bool& zeros) {
+Form brace_form(const std::string& spec) {
   Form form;
   const std::u32string all = decode_utf8(spec);
   const auto is_align = [](char32_t c) { return c == U'<' || c == U'>' || c == U'^'; };
@@ -106,8 +108,8 @@ Form read_form(const std::string& spec, bool& zeros) {
     at = 1;
   }
   if (at < spec.size() && (spec[at] == '+' || spec[at] == ' ')) form.flags = spec[at++];
-  zeros = at < spec.size() && spec[at] == '0' && !form.align;
-  if (zeros) ++at;
+  form.zeros = at < spec.size() && spec[at] == '0' && !form.align;
+  if (form.zeros) ++at;
   if (at < spec.size() && spec[at] >= '0' && spec[at] <= '9') {
     form.width = static_cast<size_t>(read_number(spec, at));
   }
@@ -121,10 +123,10 @@ Form read_form(const std::string& spec, bool& zeros) {
 
 std::string formatted(const Value& value, const std::string& spec) {
   if (spec.empty()) return to_text(value);
-  bool zeros = false;
-  Form form = read_form(spec, zeros);
+  Form form = brace_form(spec);
   const bool is_number = value.is<int64_t>() || value.is<double>();
-  if (value.text() && (form.type == '\0' || form.type == 's') && !zeros && form.flags.empty()) {
+  if (value.text() && (form.type == '\0' || form.type == 's') && !form.zeros &&
+      form.flags.empty()) {
     return padded(cut(*value.text(), form.precision), form, '<');
   }
   if (value.is<int64_t>() && form.type == '\0' && form.precision < 0) form.type = 'd';
@@ -132,7 +134,7 @@ std::string formatted(const Value& value, const std::string& spec) {
   const bool known = form.type != '\0' && types.find(form.type) != std::string_view::npos;
   if (!is_number || !known)
     refuse("the format '{}' of a {} is not followed", spec, type_name(value));
-  return number_text(value, form, zeros);
+  return number_text(value, form);
 }
 
 // Of the fields of one format: which argument is next.
@@ -210,6 +212,39 @@ std::string format_braces(std::string_view format, const Arguments& arguments) {
   return made;
 }
 
+namespace {
+
+// "%5.2f" behind its '%' or "(name)": flags, width, precision, type. `at` is left at the type.
+Form percent_form(std::string_view format, size_t& at) {
+  Form form;
+  for (; at < format.size() && std::string_view("-+ 0").find(format[at]) != std::string_view::npos;
+       ++at) {
+    if (format[at] == '-') form.align = '<';
+    if (format[at] == '0') form.zeros = true;
+    if (format[at] == '+' || format[at] == ' ') form.flags += format[at];
+  }
+  form.width = static_cast<size_t>(read_number(format, at));
+  if (at < format.size() && format[at] == '.') {
+    form.precision = static_cast<int>(read_number(format, ++at));
+  }
+  if (at >= format.size()) refuse("the format '{}' ends too early", format);
+  form.type = format[at] == 'i' || format[at] == 'u' ? 'd' : format[at];
+  return form;
+}
+
+std::string formatted(const Value& value, const Form& form) {
+  if (form.type == 's' || form.type == 'r') {
+    const std::string text = form.type == 's' ? to_text(value) : repr(value);
+    return padded(cut(text, form.precision), form, '>');
+  }
+  if (std::string_view("dfFeEgG").find(form.type) == std::string_view::npos) {
+    refuse("the format '%{}' is not followed", form.type);
+  }
+  return number_text(value, form);
+}
+
+}  // namespace
+
 std::string format_percent(std::string_view format, const Value& values) {
   const Sequence* sequence = values.sequence();
   const bool is_tuple = sequence && sequence->kind == Sequence::Kind::kTuple;
@@ -221,7 +256,6 @@ std::string format_percent(std::string_view format, const Value& values) {
       made += format[at];
       continue;
     }
-    Form form;
     const Value* value = nullptr;
     if (++at < format.size() && format[at] == '(') {
       const size_t end = std::min(format.find(')', at), format.size());
@@ -230,20 +264,7 @@ std::string format_percent(std::string_view format, const Value& values) {
       if (!value) refuse("the format '{}' names '{}', which is not given", format, name);
       at = std::min(end + 1, format.size());
     }
-    bool zeros = false;
-    for (;
-         at < format.size() && std::string_view("-+ 0").find(format[at]) != std::string_view::npos;
-         ++at) {
-      if (format[at] == '-') form.align = '<';
-      if (format[at] == '0') zeros = true;
-      if (format[at] == '+' || format[at] == ' ') form.flags += format[at];
-    }
-    form.width = static_cast<size_t>(read_number(format, at));
-    if (at < format.size() && format[at] == '.') {
-      form.precision = static_cast<int>(read_number(format, ++at));
-    }
-    if (at >= format.size()) refuse("the format '{}' ends too early", format);
-    form.type = format[at] == 'i' || format[at] == 'u' ? 'd' : format[at];
+    const Form form = percent_form(format, at);
     if (form.type == '%') {
       made += '%';
       continue;
@@ -252,14 +273,7 @@ std::string format_percent(std::string_view format, const Value& values) {
       if (used == given.size()) refuse("not enough arguments for the format '{}'", format);
       value = &given[used++];
     }
-    if (form.type == 's' || form.type == 'r') {
-      const std::string text = form.type == 's' ? to_text(*value) : repr(*value);
-      made += padded(cut(text, form.precision), form, '>');
-    } else if (std::string_view("dfFeEgG").find(form.type) != std::string_view::npos) {
-      made += number_text(*value, form, zeros && form.align != '<');
-    } else {
-      refuse("the format '%{}' is not followed", form.type);
-    }
+    made += formatted(*value, form);
   }
   const bool is_mapping = values.dict() || (sequence && sequence->kind == Sequence::Kind::kList);
   if (used < given.size() && !is_mapping) {

@@ -196,10 +196,9 @@ std::string quoted(std::string_view text) {
 }
 
 std::string strip(std::string_view text, Side side, std::optional<std::string_view> set) {
-  const std::u32string members = decode_utf8(set.value_or(""));
-  const auto goes = [&](char32_t c) {
-    return set ? members.find(c) != std::u32string::npos : is_space(c);
-  };
+  if (!set) return std::string(kvcomm::strip(text, side));
+  const std::u32string members = decode_utf8(*set);
+  const auto goes = [&](char32_t c) { return members.find(c) != std::u32string::npos; };
   while (side != Side::kLeft && !text.empty()) {
     const CharacterAt last = character_before(text, text.size());
     if (!goes(last.value)) break;

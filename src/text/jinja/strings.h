@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/text.h"
 #include "base/unicode.h"
 
 namespace kvcomm::jinja {
@@ -24,7 +25,6 @@ std::string capitalize(std::string_view text);
 std::string title(std::string_view text);   // str.title(): words are runs of letters with case
 std::string quoted(std::string_view text);  // repr(): 'it', "it's", 'a\nb'
 
-enum class Side { kBoth, kLeft, kRight };
 // set: the characters to take off; none: white space.
 std::string strip(std::string_view text, Side side, std::optional<std::string_view> set);
 
