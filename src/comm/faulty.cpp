@@ -16,6 +16,7 @@ class Faulty::FaultySending : public Sending {
     sending_->add(sent_.back());
   }
   void work_ended(Seconds at_s) override { sending_->work_ended(at_s); }
+  void progress() override { sending_->progress(); }
   bool done() override { return sending_->done(); }
   WireTimes times() override { return sending_->times(); }
 

@@ -30,6 +30,7 @@ class Faulty : public Transport {
     return transport_->start_receiving(header);
   }
   void progress() override { transport_->progress(); }
+  bool needs_host() const override { return transport_->needs_host(); }
   void give_up() noexcept override { transport_->give_up(); }
 
  private:

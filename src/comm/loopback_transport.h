@@ -28,6 +28,7 @@ class LoopbackTransport : public Transport {
     std::string header;
     std::vector<at::Tensor> tensors;
     std::optional<std::string> trailer;
+    bool has_payload = false;  // a trailer will follow, too
   };
   using Queue = std::deque<std::shared_ptr<Queued>>;
 

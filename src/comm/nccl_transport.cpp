@@ -73,6 +73,21 @@ class NcclReceiving : public Receiving {
  public:
   NcclReceiving(NcclLink& link, int peer, const Header& header, at::Device device)
       : link_(link), tensors_(allocate(header, device)) {
+    try {
+      post(header, peer);
+    } catch (...) {
+      link_.abort();  // what was posted would wait for a sender that is never told
+      throw;
+    }
+  }
+
+  const std::vector<at::Tensor>& tensors() const override { return tensors_; }
+  bool done() override { return done_ = done_ || link_.reached(*last_); }
+  // NCCL does not count what came: it is all, or nothing that can be used.
+  uint64_t arrived_bytes() const override { return done_ ? bytes_ : 0; }
+
+ private:
+  void post(const Header& header, int peer) {
     // The memory may still be in use by kernels of its last owner.
     link_.follow(*link_.mark(Stream::kCompute));
     for (size_t begin = 0; begin < tensors_.size();) {
@@ -87,12 +102,6 @@ class NcclReceiving : public Receiving {
     last_ = link_.mark(Stream::kTransfer);
   }
 
-  const std::vector<at::Tensor>& tensors() const override { return tensors_; }
-  bool done() override { return done_ = done_ || link_.reached(*last_); }
-  // NCCL does not count what came: it is all, or nothing that can be used.
-  uint64_t arrived_bytes() const override { return done_ ? bytes_ : 0; }
-
- private:
   NcclLink& link_;
   std::vector<at::Tensor> tensors_;
   uint64_t bytes_ = 0;
@@ -107,20 +116,25 @@ class NcclSelfSending : public NcclSending {
       : NcclSending(link, 0), queue_(std::move(queue)) {}
 
   void add(std::span<const at::Tensor> tensors) override {
+    received_.clear();
+    for (const at::Tensor& tensor : tensors) received_.push_back(at::empty_like(tensor));
+    link_.follow(*link_.mark(Stream::kCompute));  // of the memory's last owner
+    next_ = 0;
     NcclSending::add(tensors);
-    queue_->add(std::exchange(received_, {}));
+    queue_->add(received_);
   }
 
  private:
   void send(const at::Tensor& tensor) override {
-    received_.push_back(at::empty_like(tensor));
+    const at::Tensor& into = received_[next_++];
     if (tensor.numel() == 0) return;
     link_.send(tensor, 0);
-    link_.receive(received_.back(), 0);
+    link_.receive(into, 0);
   }
 
   std::unique_ptr<Sending> queue_;
   std::vector<at::Tensor> received_;  // of the group at hand
+  size_t next_ = 0;                   // of them
 };
 
 }  // namespace

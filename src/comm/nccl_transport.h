@@ -18,6 +18,7 @@ class NcclTransport : public NotesOverMpi {
 
   std::unique_ptr<Sending> start_sending() override;
   std::unique_ptr<Receiving> start_receiving(const Header& header) override;
+  bool needs_host() const override { return false; }
   void give_up() noexcept override { link_.abort(); }
 
  private:

@@ -11,6 +11,12 @@ void PipeEnd::require_sound() const {
   fail(Exit::kInternal, "The pipe to {} is broken: nothing goes over it any more.", options_.peer);
 }
 
+void PipeEnd::fail_expired(const Deadline& limit) {
+  broken_ = true;
+  transport_->give_up();
+  limit.fail_expired();
+}
+
 // For tokens and vectors the peer generates, sample by sample, before it comes to its exchange.
 Deadline PipeEnd::deadline(std::string what, PayloadKind kind, size_t samples) const {
   const bool generates = kind == PayloadKind::kTokens || kind == PayloadKind::kVectors;

@@ -27,7 +27,7 @@ namespace kvcomm {
 // How far a sender may be ahead of its receiver.
 struct SendWindow {
   size_t messages = 4;                 // that are offered and not over
-  uint64_t bytes = uint64_t{1} << 30;  // of payload in those that are closed
+  uint64_t bytes = uint64_t{1} << 28;  // of payload in those that are closed
 };
 
 struct EndOptions {
@@ -77,6 +77,14 @@ class PipeEnd {
     }
   }
   void require_sound() const;
+  // Waits until done(). Where time is over the transport gives up what is under way.
+  template <typename Done>
+  void await(const Deadline& limit, Done&& done, Seconds max_sleep_s = Deadline::kMaxSleep) {
+    in_step([&] {
+      if (!limit.wait(done, max_sleep_s)) fail_expired(limit);
+    });
+  }
+  [[noreturn]] void fail_expired(const Deadline& limit);
   // Of the peer's work for a message with so many samples.
   Deadline deadline(std::string what, PayloadKind kind, size_t samples) const;
   void send_counted(ControlMessage kind, std::string bytes, MessageCount& count);

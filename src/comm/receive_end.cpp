@@ -60,16 +60,19 @@ std::optional<IncomingMessage> ReceiveEnd::poll(const Expected& expected) {
   return IncomingMessage(*this, std::move(message));
 }
 
+// A message that is refused for what it is leaves the ends in step.
 IncomingMessage ReceiveEnd::next(const Expected& expected) {
+  settle("its receiver's work ended early");
+  const Deadline limit = deadline(fmt::format("the header of the {} message of task {}, cell {}",
+                                              name(expected.kind), expected.task, expected.cell),
+                                  expected.kind, expected.samples);
   const Stopwatch watch;
   std::optional<IncomingMessage> message;
-  deadline(fmt::format("the header of the {} message of task {}, cell {}", name(expected.kind),
-                       expected.task, expected.cell),
-           expected.kind, expected.samples)
-      .require([&] {
-        if (auto came = poll(expected)) message.emplace(std::move(*came));
-        return message.has_value();
-      });
+  const bool came = limit.wait([&] {
+    if (auto polled = poll(expected)) message.emplace(std::move(*polled));
+    return message.has_value();
+  });
+  if (!came) fail_expired(limit);
   waited_s_ += watch.elapsed_s();
   return std::move(*message);
 }
@@ -181,16 +184,14 @@ void ReceiveEnd::sum_arrived(Message& message) {
 void ReceiveEnd::await_trailer(Message& message) {
   const Deadline limit(options_.timeout_s, "the end of the " + describe(message.header),
                        options_.peer);
-  in_step([&] {
-    while (!message.trailer) {
-      const Stopwatch watch;
-      limit.require([&, before = message.receiving->arrived_bytes()] {
-        advance();
-        return message.trailer.has_value() || message.receiving->arrived_bytes() != before;
-      });
-      waited_s_ += watch.elapsed_s();
-    }
-  });
+  while (!message.trailer) {
+    const Stopwatch watch;
+    await(limit, [&, before = message.receiving->arrived_bytes()] {
+      advance();
+      return message.trailer.has_value() || message.receiving->arrived_bytes() != before;
+    });
+    waited_s_ += watch.elapsed_s();
+  }
 }
 
 void ReceiveEnd::await_payload(Message& message, uint64_t counted_by_sender) {

@@ -140,21 +140,24 @@ void SendEnd::flush() {
 
 void SendEnd::progress() {
   advance();
-  // Both ends are there: to move what is ready comes before any other work.
-  while (!open_.empty() && open_.front()->answered && open_.front()->times) await_front();
-  if (!open_.empty() && open_.front()->times && limit().expired()) fail_expired();
+  // Both ends are there: to move what is ready comes before any other work of the host.
+  while (transport_->needs_host() && !open_.empty() && open_.front()->answered &&
+         open_.front()->times) {
+    await_front();
+  }
+  if (!open_.empty() && open_.front()->times && limit().expired()) fail_expired(limit());
 }
 
 // ---- what is open
 
 void SendEnd::advance() {
-  if (open_.empty()) return;
   in_step([&] {
-    transport_->progress();
+    transport_->progress();  // the last trailer may be on its way where nothing is open
     read_answers();
     for (const auto& message : open_) {
       if (!message->answered) break;
       send_whole_layers(*message);
+      message->sending->progress();
       if (!message->times || !message->sending->done()) break;
       finish(*message);
     }
@@ -203,7 +206,7 @@ void SendEnd::sum_sent(Message& message) {
   for (; message.summed < message.sent; ++message.summed) {
     const size_t i = message.summed;
     message.sums.add(message.tensors[i], message.header.tensors[i], message.header);
-    transport_->progress();
+    message.sending->progress();
   }
 }
 
@@ -280,28 +283,19 @@ Deadline& SendEnd::limit() {
   return *limit_;
 }
 
-void SendEnd::fail_expired() {
-  in_step([&] {
-    transport_->give_up();
-    limit().fail_expired();
-  });
-}
-
 // Waits for the next thing to happen to the first message that is open.
 void SendEnd::await_front() {
   const auto front = open_.front();
   const bool answered = front->answered;
   const Deadline until = limit();
   const Stopwatch watch;
-  const bool moved = in_step([&] {
-    return until.wait(
-        [&] {
-          advance();
-          return front->over || front->answered != answered;
-        },
-        answered ? Deadline::kMaxSleepInTransfer : Deadline::kMaxSleep);
-  });
-  if (!moved) fail_expired();
+  await(
+      until,
+      [&] {
+        advance();
+        return front->over || front->answered != answered;
+      },
+      answered ? Deadline::kMaxSleepInTransfer : Deadline::kMaxSleep);
   if (!answered) waited_s_ += watch.elapsed_s();
 }
 

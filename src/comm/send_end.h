@@ -81,7 +81,6 @@ class SendEnd : public PipeEnd {
   void require_closed(const char* call) const;
   Deadline& limit();
   void await_front();
-  void fail_expired();
   uint64_t open_bytes() const;
 
   std::deque<std::shared_ptr<Message>> open_;

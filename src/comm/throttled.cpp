@@ -26,6 +26,10 @@ class Throttled::ThrottledSending : public Sending {
     work_ended_at_s_ = at_s;
     sending_->work_ended(at_s);
   }
+  void progress() override {
+    hand_on();
+    sending_->progress();
+  }
   bool done() override {
     hand_on();
     if (!held_.empty() || !sending_->done() || now_s() < end_s_) return false;

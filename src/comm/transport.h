@@ -36,7 +36,9 @@ class Sending {
   virtual void add(std::span<const at::Tensor> tensors) = 0;
   // The sender's work on this message ended then; nothing is told of after it.
   virtual void work_ended(Seconds at_s) = 0;
-  // Asked after the last add(): lets them advance; true once all have left.
+  // Lets them advance.
+  virtual void progress() {}
+  // Asked after work_ended(): the same; true once all have left.
   virtual bool done() = 0;
   virtual WireTimes times() = 0;  // once done
 };
@@ -69,6 +71,8 @@ class Transport {
 
   // Lets notes that are under way advance.
   virtual void progress() {}
+  // Whether payload moves only while the host attends to it.
+  virtual bool needs_host() const { return true; }
   // A deadline has passed: what is under way will be waited for no longer.
   virtual void give_up() noexcept {}
 };

@@ -78,6 +78,11 @@ void AnsweringEnd::ask(std::vector<Request> requests, const TaskCell& cell, Batc
   }
 }
 
+bool AnsweringEnd::broken() const {
+  return (outgoing_ != nullptr && outgoing_->broken()) ||
+         std::ranges::any_of(wires_, &ReceiveEnd::broken);
+}
+
 std::vector<uint64_t> AnsweringEnd::messages() const {
   std::vector<uint64_t> messages;
   for (const ReceiveEnd* wire : wires_) messages.push_back(wire->messages());
@@ -100,21 +105,25 @@ uint64_t AnsweringEnd::kv_bytes() const {
 // next exchange finds its own.
 void AnsweringEnd::give_up(const Method& method, const Batch& batch, const std::exception& error,
                            std::span<const uint64_t> messages_before) {
-  const auto broken = [&] { return std::ranges::any_of(wires_, &ReceiveEnd::broken); };
   throw_if_fatal(error, broken(), device_);
   const std::vector<ScriptMessage> script = method.script();
+  const auto attempt = [&](auto&& work) {
+    try {
+      work();
+    } catch (const std::exception& further) {
+      throw_if_fatal(further, broken(), device_);
+      spdlog::warn("{}", reason_of(further));
+    }
+  };
   for (size_t w = 0; w < wires_.size(); ++w) {
     ReceiveEnd& wire = *wires_[w];
-    try {
-      wire.settle(reason_of(error));
-      for (size_t i = wire.messages() - messages_before[w]; i < script.size(); ++i) {
+    attempt([&] { wire.settle(reason_of(error)); });
+    for (size_t i = wire.messages() - messages_before[w]; i < script.size(); ++i) {
+      attempt([&] {
         IncomingMessage message =
             wire.next(expected(batch.exchange(), script[i].kind, batch.size()));
         if (message.header().failure.empty()) message.refuse(reason_of(error));
-      }
-    } catch (const std::exception& further) {
-      throw_if_fatal(further, broken(), device_);
-      spdlog::warn("{}", further.what());
+      });
     }
   }
 }

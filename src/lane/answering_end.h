@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "comm/receive_end.h"
+#include "comm/send_end.h"
 #include "lane/pair_session.h"
 #include "method/calibration.h"
 #include "method/method.h"
@@ -18,10 +19,15 @@ namespace kvcomm {
 
 class AnsweringEnd {
  public:
-  // wires: one a sender. busy: where its seconds are counted. All must outlive it.
-  AnsweringEnd(std::vector<ReceiveEnd*> wires, const PairSession& session, at::Device device,
-               RankRecord& busy)
-      : wires_(std::move(wires)), session_(session), device_(device), busy_(busy) {}
+  // wires: one a sender. outgoing: this rank's own, attended to meanwhile; or nullptr. busy: where
+  // its seconds are counted. All must outlive it.
+  AnsweringEnd(std::vector<ReceiveEnd*> wires, const SendEnd* outgoing, const PairSession& session,
+               at::Device device, RankRecord& busy)
+      : wires_(std::move(wires)),
+        outgoing_(outgoing),
+        session_(session),
+        device_(device),
+        busy_(busy) {}
 
   // The rows of a batch in a cell. What fails makes failed rows; only a broken transport or device
   // throws.
@@ -36,12 +42,14 @@ class AnsweringEnd {
   std::vector<Request> receive(const Method& method, Batch& batch);
   void ask(std::vector<Request> requests, const TaskCell& cell, Batch& batch,
            std::vector<SampleRow>& rows);
+  bool broken() const;
   std::vector<uint64_t> messages() const;
   Seconds waited_s() const;
   void give_up(const Method& method, const Batch& batch, const std::exception& error,
                std::span<const uint64_t> messages_before);
 
   std::vector<ReceiveEnd*> wires_;
+  const SendEnd* outgoing_;
   const PairSession& session_;
   at::Device device_;
   RankRecord& busy_;

@@ -11,6 +11,7 @@ namespace kvcomm {
 void SendingEnd::send(const Method& method, Batch& batch) {
   const PhaseWatch watch(batch, wire_.waited_s());
   const uint64_t messages = wire_.messages();
+  batch.meanwhile = [this] { wire_.progress(); };  // its seconds are in the watch's
   try {
     method.send(batch, wire_);
   } catch (const std::exception& error) {

@@ -18,9 +18,7 @@ class SendingEnd {
   // Whatever fails here is told to the receiver, which makes the rows; only a broken transport or
   // device throws. Returns without waiting for the receiver, unless it is too far ahead of it.
   void send(const Method& method, Batch& batch);
-  // Lets what was sent advance, in the midst of other work.
-  void progress() { wire_.progress(); }
-  // The same while there is no other, which is the wire's time.
+  // Lets what was sent advance.
   void attend();
   // Waits until it has left.
   void flush();

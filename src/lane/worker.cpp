@@ -64,6 +64,7 @@ Worker::Worker(const Config& config, Seat seat, TaskLink& tasks, Communicator* l
 void Worker::open_pipes(Communicator* lane) {
   const bool both = seat_.role == Role::kBoth;
   std::vector<ReceiveEnd*> incoming;
+  const SendEnd* outgoing = nullptr;
   for (const int peer : both ? std::vector<int>{seat_.rank_in_lane()} : seat_.peers()) {
     const PipeEnds& pipe = pipes_.emplace_back(
         open_ends({.transport = seat_.transport,
@@ -74,10 +75,13 @@ void Worker::open_pipes(Communicator* lane) {
                            .timeout_s = config_.run.timeout_s,
                            .peer = fmt::format("rank {} of lane {}", peer, seat_.lane)}},
                   lane));
-    if (pipe.sender != nullptr) sending_.emplace(*pipe.sender, seat_.device, busy_);
+    if (pipe.sender != nullptr) {
+      sending_.emplace(*pipe.sender, seat_.device, busy_);
+      outgoing = pipe.sender.get();
+    }
     if (pipe.receiver != nullptr) incoming.push_back(pipe.receiver.get());
   }
-  answering_.emplace(std::move(incoming), session_, seat_.device, busy_);
+  answering_.emplace(std::move(incoming), outgoing, session_, seat_.device, busy_);
 }
 
 // ---- tasks
@@ -126,7 +130,6 @@ std::vector<std::vector<const Sample*>> Worker::batches_of(const Task& task) con
 void Worker::run_task(const Task& task) {
   for (const std::vector<const Sample*>& samples : batches_of(task)) {
     Batches batches(session_, samples);
-    if (sending_) batches.sent.meanwhile = [this] { sending_->progress(); };
     for (const TaskCell& cell : task.cells) run_cell(task, cell, batches);
   }
 }
@@ -137,6 +140,7 @@ void Worker::run_cell(const Task& task, const TaskCell& cell, Batches& batches) 
   batches.begin({.task = task.id, .cell = cell.cell, .attempt = task.attempt});
   send(*method, batches.sent);
   if (!answers(end)) return report({.kind = Report::Kind::kRank});
+  if (sending_) batches.sent.meanwhile = [this] { sending_->attend(); };
   report(answering_->answer(cell, *method, end == End::kSender ? batches.sent : batches.received));
 }
 
@@ -160,11 +164,11 @@ void Worker::calibrate(const Task& task) {
   Report out{.kind = Report::Kind::kCalibration, .task = task.id, .cell = kCalibrationCell};
   for (const std::vector<const Sample*>& samples : batches_of(task)) {
     Batches batches(session_, samples);
-    if (sending_) batches.sent.meanwhile = [this] { sending_->progress(); };
     batches.begin({.task = task.id, .cell = kCalibrationCell, .attempt = task.attempt});
     send(calibration.exchange(), batches.sent);
     if (seat_.receives()) answering_->calibrate(calibration, batches.received, out.failures);
   }
+  if (sending_) sending_->flush();
   busy_ = before;
   busy_.calibration_s += watch.elapsed_s();
   if (!seat_.receives()) return report({.kind = Report::Kind::kRank});

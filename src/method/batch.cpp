@@ -46,6 +46,18 @@ std::vector<int64_t> Batch::context_tokens() {
   return tokens;
 }
 
+// Attends to the rest between layers. attended_s: the seconds that are not the model's work; a GPU
+// goes on meanwhile.
+Observer Batch::attentive(const Observer& observer, Seconds& attended_s) const {
+  const bool on_host = agent().model->options().device().is_cpu();
+  return {.on_kv = [this, &observer, &attended_s, on_host](int64_t layer, const LayerKv& kv) {
+    const Stopwatch attending;
+    if (observer.on_kv) observer.on_kv(layer, kv);
+    meanwhile();
+    if (on_host) attended_s += attending.elapsed_s();
+  }};
+}
+
 const Context& Batch::context(const Observer& observer) {
   if (context_ != nullptr) {
     for (size_t layer = 0; observer.on_kv && layer < context_->layers.size(); ++layer) {
@@ -55,15 +67,8 @@ const Context& Batch::context(const Observer& observer) {
   }
   const std::vector<std::vector<int64_t>>& ids = context_ids();
   const DeviceWatch watch(agent().model->options().device());
-  Seconds attended_s = 0;  // to what is not this model's work
-  const Observer attentive{.on_kv = [&](int64_t layer, const LayerKv& kv) {
-    const Stopwatch attending;
-    if (observer.on_kv) observer.on_kv(layer, kv);
-    meanwhile();
-    attended_s += attending.elapsed_s();
-  }};
-  context_ = read_context(*agent().model, ids, attentive, heads_of(ids));
-  if (!agent().model->options().device().is_cpu()) attended_s = 0;  // a GPU goes on meanwhile
+  Seconds attended_s = 0;
+  context_ = read_context(*agent().model, ids, attentive(observer, attended_s), heads_of(ids));
   context_times_ = {.prefill_s = watch.elapsed_s() - attended_s, .work_ended_at_s = now_s()};
   ran_.prefill_s += context_times_.prefill_s;
   return *context_;
@@ -74,8 +79,11 @@ const Batch::Hidden& Batch::hidden(int64_t layer) {
   if (found != hidden_.end()) return found->second;
   const std::vector<std::vector<int64_t>>& ids = context_ids();
   const DeviceWatch watch(agent().model->options().device());
-  Hidden hidden{.last = last_hidden(*agent().model, ids, layer, heads_of(ids))};
-  hidden.times = {.prefill_s = watch.elapsed_s(), .work_ended_at_s = now_s()};
+  const Observer none;
+  Seconds attended_s = 0;
+  Hidden hidden{
+      .last = last_hidden(*agent().model, ids, layer, attentive(none, attended_s), heads_of(ids))};
+  hidden.times = {.prefill_s = watch.elapsed_s() - attended_s, .work_ended_at_s = now_s()};
   ran_.prefill_s += hidden.times.prefill_s;
   return hidden_.emplace(layer, std::move(hidden)).first->second;
 }

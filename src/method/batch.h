@@ -106,6 +106,7 @@ class Batch {
  private:
   int64_t head_of(std::span<const int64_t> prompt) const;
   Heads heads_of(std::span<const std::vector<int64_t>> prompts) const;
+  Observer attentive(const Observer& observer, Seconds& attended_s) const;
   Generation generation() const;
   template <typename Generate>
   auto answer_by(std::span<const Request> requests, Generate&& generate);

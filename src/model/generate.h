@@ -93,7 +93,7 @@ std::shared_ptr<const Context> read_context(const Decoder& model,
 // What AC sends: the activations of each sequence's last token at the input of a layer, computed by
 // the layers below it alone. [sequences, hidden]
 at::Tensor last_hidden(const Decoder& model, std::span<const std::vector<int64_t>> sequences,
-                       int64_t layer, const Heads& heads = {});
+                       int64_t layer, const Observer& observer = {}, const Heads& heads = {});
 
 // Attention importance of each layer for each request, with the layers its past shares (method.md,
 // A_l): the mean over heads and prompt tokens of the attention weight on the context.

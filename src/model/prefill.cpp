@@ -151,10 +151,10 @@ std::vector<Request> read_behind(const Decoder& model,
 }  // namespace
 
 at::Tensor last_hidden(const Decoder& model, std::span<const std::vector<int64_t>> sequences,
-                       int64_t layer, const Heads& heads) {
+                       int64_t layer, const Observer& observer, const Heads& heads) {
   const std::vector<Request> requests = read_behind(model, sequences, heads);
   KvCache cache = cache_for(model, layer, requests);
-  return prefill(model, cache, readings_of(requests), embed_prompts(model, requests));
+  return prefill(model, cache, readings_of(requests), embed_prompts(model, requests), observer);
 }
 
 std::shared_ptr<const Context> read_context(const Decoder& model,

@@ -23,7 +23,8 @@ namespace {
 constexpr int64_t kBytesPerToken = 3, kTemplateTokens = 256;
 // No text has fewer tokens than this says, or so few that have that they do not matter.
 constexpr int64_t kMostBytesPerToken = 8;
-// Of memory: allocators cut it into pieces, and other programs have some.
+// Of memory: allocators cut it into pieces, other programs have some, and a sender may hold what it
+// has sent ahead (SendWindow).
 constexpr double kUsable = 0.85;
 // More samples are hardly faster: one read of the weights serves them all.
 constexpr int64_t kMostOnGpu = 64, kMostOnCpu = 16;

@@ -164,7 +164,10 @@ bool Coordinator::take_report() {
   }
   if (lane == lane_of_task_.end()) return true;
   const bool done = !work_->has(report.task);
-  if (done || stopped_at_s_) in_hand_.erase(lane->second);
+  // After a stop the receiver's next report ends what its lane has in hand; its senders may be
+  // ahead.
+  const bool receivers = report.rank.rank == lanes_[static_cast<size_t>(lane->second)].receiver;
+  if (done || (stopped_at_s_ && receivers)) in_hand_.erase(lane->second);
   if (done) {
     --tasks_at_lane_[static_cast<size_t>(lane->second)];
     lane_of_task_.erase(lane);

@@ -255,6 +255,27 @@ TEST_F(OverMpi, WaitingForThePeersWorkIsNoTimeOfTheWire) {
   EXPECT_LE(end().waited_s(), all.elapsed_s());
 }
 
+// A large layer moves on in the sender's later work, and its end is seen there.
+TEST_F(OverMpi, WhatIsUnderWayAdvancesWhileTheSenderWorks) {
+  open({.timeout_s = 20});
+  Header header = kv_header({0, 1}, at::kFloat);
+  header.samples = {{0, 100000}};
+  if (is_sender()) {
+    OutgoingMessage message = sender_->offer(header);
+    message.put(content(header, 0));
+    message.put(content(header, 1));
+    const at::Tensor k = content(header, 2), v = content(header, 3);
+    for (const Stopwatch working; working.elapsed_s() < 0.5;) sender_->progress();
+    const Seconds work_ended_at_s = now_s();
+    message.put(k);
+    message.put(v);
+    message.close({.work_ended_at_s = work_ended_at_s});
+    sender_->flush();
+  } else {
+    EXPECT_LT(receive_message(*receiver_, header).wire.hidden_s, 0.4);
+  }
+}
+
 // Of the receiver's last wait in a message, what the sender's sends took after its work is the
 // wire's.
 TEST_F(OverMpi, WhileThePayloadMovesTheReceiverDoesNotWaitForWork) {
@@ -474,6 +495,18 @@ TEST_F(OverMpi, WaitsEndAndSayForWhat) {
         error_of([&] { message.take(); }),
         HasSubstr("the end of the kv message of task 7, cell 2, attempt 0 from rank 0 (sender)"));
   }
+}
+
+TEST_F(OverMpi, AHeaderThatDoesNotComeBreaksThePipe) {
+  open(options(0.1));
+  if (!is_sender()) {
+    Exit exit = Exit::kOk;
+    EXPECT_THAT(error_of([&] { receiver_->next(expectation(kv_header({0}))); }, &exit),
+                HasSubstr("the header of the kv message of task 7, cell 2 from rank 0 (sender)"));
+    EXPECT_EQ(exit, Exit::kEnvironment);
+    EXPECT_TRUE(receiver_->broken());
+  }
+  lane_.barrier(soon());
 }
 
 // A receiver that never answers is noticed by a sender that waits for something else.

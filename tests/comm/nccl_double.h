@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <deque>
+#include <limits>
 #include <list>
 #include <memory>
 #include <string>
@@ -44,7 +45,9 @@ class NcclDouble : public NcclLink {
   void follow(const Moment&) override { note("c"); }
   bool reached(const Moment& moment) override {
     if (!failure.empty()) fail(Exit::kEnvironment, "{}", failure);
-    for (; !under_way_.empty() && under_way_.front().done(); ++done_) under_way_.pop_front();
+    for (; done_ < most_done && !under_way_.empty() && under_way_.front().done(); ++done_) {
+      under_way_.pop_front();
+    }
     const size_t before = dynamic_cast<const HostMoment&>(moment).started;
     return before == 0 || (!hangs && done_ >= before);
   }
@@ -53,9 +56,10 @@ class NcclDouble : public NcclLink {
   }
   void abort() noexcept override { note("A"); }
 
-  std::string calls;    // "c(ss)": behind the compute stream, a group of two sends; "A": aborted
-  bool hangs = false;   // no transfer comes to its end
-  std::string failure;  // reached() throws it
+  std::string calls;   // "c(ss)": behind the compute stream, a group of two sends; "A": aborted
+  bool hangs = false;  // no transfer comes to its end
+  size_t most_done = std::numeric_limits<size_t>::max();  // nor do those behind so many
+  std::string failure;                                    // reached() throws it
   // What the clock shows at the next moments of either stream; then 0.
   std::deque<Seconds> compute_s, transfer_s;
 

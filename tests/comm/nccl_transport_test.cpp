@@ -16,6 +16,8 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
+Deadline soon() { return {20, "a test's step", "the other rank"}; }
+
 class OverNccl : public ::testing::Test {
  protected:
   EndOptions options(Seconds timeout_s = 20) const {
@@ -116,16 +118,27 @@ TEST_F(OverNccl, AbandonedMessagesStillOweEveryByte) {
 
 // A message is done when its own sends are, whatever the stream was given since.
 TEST_F(OverNccl, AMessageDoesNotWaitForWhatFollowsItOnTheStream) {
-  if (!is_sender()) {
-    receive_message(*receiver_, token_header());
-    receive_message(*receiver_, token_header());
-    return;
+  const Header header = token_header();
+  if (is_sender()) {
+    nccl_.most_done = 1;  // the second one's send hangs
+    put_message(*sender_, header);
+    put_message(*sender_, header);
+    soon().require([&] {
+      sender_->progress();
+      return nccl_.calls == "c(s)c(s)" && sender_->ledger().total().payload > 0;
+    });
+    EXPECT_EQ(sender_->ledger().total().payload, payload_bytes(header));
+    nccl_.most_done = 2;
+    sender_->flush();
+    EXPECT_EQ(sender_->ledger().total().payload, 2 * payload_bytes(header));
+  } else {
+    IncomingMessage first = receiver_->next(expectation(header));
+    first.accept();
+    IncomingMessage second = receiver_->next(expectation(header));
+    second.accept();
+    EXPECT_EQ(difference(header, first.take().tensors), "");
+    EXPECT_EQ(difference(header, second.take().tensors), "");
   }
-  put_message(*sender_, token_header());
-  const auto own = nccl_.mark(NcclLink::Stream::kTransfer);
-  put_message(*sender_, token_header());
-  sender_->flush();
-  EXPECT_TRUE(nccl_.reached(*own));
 }
 
 TEST_F(OverNccl, AHangEndsAtTheDeadlineWithAnAbort) {
@@ -143,6 +156,7 @@ TEST_F(OverNccl, AHangEndsAtTheDeadlineWithAnAbort) {
     Exit exit = Exit::kOk;
     EXPECT_THAT(error_of([&] { message.take(); }, &exit), HasSubstr("rank 0 (sender)"));
     EXPECT_EQ(exit, Exit::kEnvironment);
+    EXPECT_EQ(nccl_.calls, "c(rr)A");
   }
   EXPECT_TRUE(end().broken());
 }
@@ -173,7 +187,7 @@ TEST_F(OverNccl, ALaneOfOneProcessSendsToItself) {
   const Delivery delivery = receive_message(self.receiver, kv);
   EXPECT_EQ(difference(kv, delivery.tensors), "");
   EXPECT_NE(delivery.tensors[0].const_data_ptr(), first.const_data_ptr());
-  EXPECT_EQ(own.calls, "c(srsr)c(srsr)");
+  EXPECT_EQ(own.calls, "cc(srsr)cc(srsr)");
   send_message(loopback.sender, kv);
   EXPECT_EQ(self.receiver.ledger().trace(), loopback.sender.ledger().trace());
   EXPECT_EQ(self.receiver.ledger().total(), self.sender.ledger().total());

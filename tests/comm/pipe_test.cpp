@@ -219,6 +219,20 @@ TEST(Pipe, ARefusedMessageIsSkippedAndTheNextOneComes) {
   EXPECT_EQ(difference(token_header(), receive_message(pipe.receiver, token_header()).tensors), "");
 }
 
+// The second has the very header of the first.
+TEST(Pipe, AfterARefusalTheNextMessageIsTakenNotTheRefusedOne) {
+  LoopbackPipe pipe;
+  const Header header = kv_header({0});
+  send_message(pipe.sender, header);
+  OutgoingMessage other = pipe.sender.offer(header);
+  for (size_t i = 0; i < 2; ++i) other.put(content(header, i) + 1);
+  other.close({});
+  pipe.receiver.next(expectation(header)).refuse("no memory");
+  const Delivery delivery = receive_message(pipe.receiver, header);
+  EXPECT_TRUE(at::equal(delivery.tensors[0], content(header, 0) + 1));
+  EXPECT_THAT(delivery.intact, ElementsAre(true, true, true));
+}
+
 TEST(Pipe, AbandonedMessagesArriveWholeAndFailed) {
   LoopbackPipe pipe;
   auto& [sender, receiver] = pipe;

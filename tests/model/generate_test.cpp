@@ -131,7 +131,7 @@ TEST_F(GenerateTest, ContextsBehindBeginningsAreThoseReadWhole) {
   PrefixCache prefixes;
   const Heads heads{&prefixes, {5, 0, 8}};
   expect_near(*read_context(model_, read, {}, heads), *whole);
-  expect_near(last_hidden(model_, read, 2, heads), last_hidden(model_, read, 2));
+  expect_near(last_hidden(model_, read, 2, {}, heads), last_hidden(model_, read, 2));
 }
 
 TEST_F(GenerateTest, ABeginningIsReadOnce) {
