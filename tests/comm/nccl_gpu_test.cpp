@@ -9,6 +9,7 @@
 #include <cstdlib>
 
 #include "base/error.h"
+#include "comm/checksum.h"
 #include "comm/nccl_transport.h"
 #include "tests/comm/fixtures.h"
 
