@@ -20,9 +20,9 @@ TEST(PlacesTest, AWorldOfOneIsOneProcess) {
 
 TEST(PlacesTest, FewLanesHaveALineEach) {
   EXPECT_THAT(seat_lines({seat(0, Role::kSender, "a", "cuda:0", "nccl"),
-                           seat(1, Role::kSender, "a", "cuda:1", "nccl"),
-                           seat(0, Role::kReceiver, "b", "cuda:0", "nccl"),
-                           seat(1, Role::kReceiver, "b", "cuda:1", "nccl")}),
+                          seat(1, Role::kSender, "a", "cuda:1", "nccl"),
+                          seat(0, Role::kReceiver, "b", "cuda:0", "nccl"),
+                          seat(1, Role::kReceiver, "b", "cuda:1", "nccl")}),
               ElementsAre("Lane 0: sender is rank 0 (cuda:0, 4 threads on a), receiver rank 2 "
                           "(cuda:0, 4 threads on b), by nccl.",
                           "Lane 1: sender is rank 1 (cuda:1, 4 threads on a), receiver rank 3 "
