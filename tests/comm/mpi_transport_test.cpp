@@ -13,6 +13,7 @@
 #include "comm/faulty.h"
 #include "comm/open_ends.h"
 #include "tests/comm/fixtures.h"
+#include "tests/comm/over_ranks.h"
 #include "tests/support/witness.h"
 
 namespace kvcomm::testing {
@@ -21,31 +22,20 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-Deadline soon() { return {20, "a test's step", "the other rank"}; }
-
-class OverMpi : public ::testing::Test {
+class OverMpi : public OverRanks {
  protected:
   OverMpi() { lane_.set_name("lane " + std::string(test_name())); }
 
   static const char* test_name() {
     return ::testing::UnitTest::GetInstance()->current_test_info()->name();
   }
-  EndOptions options(Seconds timeout_s = 20) const {
-    return {.timeout_s = timeout_s,
-            .peer = is_sender() ? "rank 1 (receiver)" : "rank 0 (sender)",
-            .part_bytes = 100};
-  }
-  bool is_sender() const { return lane_.rank() == 0; }
-  int peer() const { return 1 - lane_.rank(); }
 
-  // This rank's end.
-  void open(EndOptions options, Fault fault = {}) {
-    auto transport = std::make_unique<MpiTransport>(MpiRoute{lane_, peer()}, options);
-    if (is_sender()) {
-      sender_.emplace(std::make_unique<Faulty>(std::move(transport), std::move(fault)), options);
-    } else {
-      receiver_.emplace(std::move(transport), options);
-    }
+  // This rank's end, over a faulty wire where a fault is given.
+  void open(const EndOptions& options, Fault fault = {}) {
+    OverRanks::open(
+        std::make_unique<Faulty>(std::make_unique<MpiTransport>(MpiRoute{lane_, peer()}, options),
+                                 std::move(fault)),
+        options);
   }
   void open() { open(options()); }
 
@@ -62,14 +52,6 @@ class OverMpi : public ::testing::Test {
     receiver_.reset();
     return delivery;
   }
-
-  const PipeEnd& end() const {
-    return is_sender() ? static_cast<const PipeEnd&>(*sender_) : *receiver_;
-  }
-
-  Communicator lane_ = Communicator::world();
-  std::optional<SendEnd> sender_;
-  std::optional<ReceiveEnd> receiver_;
 };
 
 TEST_F(OverMpi, ScriptOfMessagesArrivesAndItsTraceIsTheLoopbacks) {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <deque>
+#include <functional>
 
 #include "tests/plan/plan_fixture.h"
 
@@ -23,6 +24,7 @@ class InstantLanes : public LaneLink {
     if (task.kind == Task::Kind::kStop) {
       for (const int rank : to) say({.kind = Report::Kind::kLast}, rank);
     }
+    if (task.kind == Task::Kind::kRun && instead) return instead(task);
     if (task.kind == Task::Kind::kRun) run(task, to.back());
     if (task.kind == Task::Kind::kCalibrate) {
       Report report{.kind = Report::Kind::kCalibration, .task = task.id};
@@ -33,15 +35,22 @@ class InstantLanes : public LaneLink {
   bool sent() override { return true; }
   std::optional<Report> poll() override {
     if (said_.empty()) return std::nullopt;
-    Report report = std::move(said_.front());
+    std::optional<Report> report = std::move(said_.front());
     said_.pop_front();
     return report;
   }
 
   bool calibrates = true;
+  std::function<void(const Task&)> instead;       // of answering a task
   std::set<std::pair<uint32_t, uint32_t>> fails;  // (sample, attempt)
   std::map<int, int> heard;                       // tasks of any kind, by rank
   std::vector<std::vector<int>> layers;           // that cells were told to share
+
+  void say(Report report, int rank) {
+    report.rank.rank = rank;
+    said_.push_back(std::move(report));
+  }
+  void say_later() { said_.push_back(std::nullopt); }
 
  private:
   void run(const Task& task, int receiver) {
@@ -59,13 +68,9 @@ class InstantLanes : public LaneLink {
       say(report, receiver);
     }
   }
-  void say(Report report, int rank) {
-    report.rank.rank = rank;
-    said_.push_back(std::move(report));
-  }
 
   int ranks_;
-  std::deque<Report> said_;
+  std::deque<std::optional<Report>> said_;  // nothing: it comes later
 };
 
 class CoordinatorTest : public PlanTest {
@@ -124,6 +129,34 @@ TEST_F(CoordinatorTest, ACellWhoseCalibrationFailsKeepsItsSamplesAsFailed) {
   for (const SampleRow& row : run.samples) EXPECT_TRUE(row.failed);
   EXPECT_THAT(run.failures.back().what, HasSubstr("calibration failed"));
   EXPECT_TRUE(lanes.layers.empty());
+}
+
+// Its sender may be ahead of it: rows that the sender's model made end nothing.
+TEST_F(CoordinatorTest, AfterAStopAReceiversBatchInHandIsWaitedFor) {
+  methods_ =
+      "[[method]]\nname = \"skyline\"\nmodel = \"sender\"\n[[method]]\nname = \"baseline\"\n";
+  const Plan planned = plan({"run.output=\"" + (root() / "out").string() + "\""});
+  InstantLanes lanes(2);
+  bool stopped = false;
+  lanes.instead = [&](const Task& task) {
+    if (stopped) return;
+    stopped = true;
+    const auto rows = [&](size_t cell) {
+      return Report{.task = task.id, .cell = task.cells.at(cell).cell, .rows = {{.sample = 0}}};
+    };
+    lanes.say({.kind = Report::Kind::kBegun, .task = task.id}, 1);
+    lanes.say_later();
+    lanes.say(rows(0), 0);
+    for (int look = 0; look < 3; ++look) lanes.say_later();
+    lanes.say(rows(1), 1);
+  };
+  CompletedIndex stored;
+  Journal journal(root() / "out", {.run_id = "run"});
+  std::vector<PairLock> locks;
+  Coordinator coordinator(planned, stored, journal, locks, lanes, [&] { return stopped; });
+  ASSERT_EQ(coordinator.run({{{0}, 1}}, {true}), Exit::kStopped);
+  EXPECT_EQ(coordinator.finish_in_hand(), Exit::kStopped);
+  EXPECT_EQ(read_journals(root() / "out").runs.front().samples.size(), 2U);
 }
 
 TEST_F(CoordinatorTest, LayersComeFromTheImportancesThatALaneMeasured) {
