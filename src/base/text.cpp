@@ -67,11 +67,13 @@ std::string_view strip(std::string_view text, Side side) {
   const auto at_back = [&] {
     return std::ranges::find_if(kSpaces, [&](auto space) { return text.ends_with(space); });
   };
-  while (side != Side::kRight && at_front() != std::end(kSpaces)) {
-    text.remove_prefix(at_front()->size());
+  for (auto space = at_front(); side != Side::kRight && space != std::end(kSpaces);
+       space = at_front()) {
+    text.remove_prefix(space->size());
   }
-  while (side != Side::kLeft && at_back() != std::end(kSpaces)) {
-    text.remove_suffix(at_back()->size());
+  for (auto space = at_back(); side != Side::kLeft && space != std::end(kSpaces);
+       space = at_back()) {
+    text.remove_suffix(space->size());
   }
   return text;
 }

@@ -39,7 +39,7 @@ class WireEnds {
  private:
   PipeEnds& ends(Sums sums) { return sums == Sums::kOn ? with_sums_ : without_sums_; }
   PipeEnds open(bool checksums);
-  int peer() const { return seat_.role == Role::kBoth ? 0 : seat_.peers().front(); }
+  int peer() const { return seat_.pipe_peers().front(); }
   std::string peer_name() const;
   void move_by_mpi(const at::Tensor& buffer);
   void move_by_nccl(const at::Tensor& buffer);

@@ -5,7 +5,7 @@
 #include <functional>
 #include <memory>
 
-#include "comm/transport.h"
+#include "comm/decorated.h"
 
 namespace kvcomm {
 
@@ -16,27 +16,17 @@ struct Fault {
   std::function<std::optional<std::string>(ControlMessage, std::string)> note = {};
 };
 
-class Faulty : public Transport {
+class Faulty : public DecoratedTransport {
  public:
   Faulty(std::unique_ptr<Transport> transport, Fault fault)
-      : transport_(std::move(transport)), fault_(std::move(fault)) {}
+      : DecoratedTransport(std::move(transport)), fault_(std::move(fault)) {}
 
   void send_note(ControlMessage kind, std::string bytes) override;
-  std::optional<std::string> poll_note(ControlMessage kind) override {
-    return transport_->poll_note(kind);
-  }
   std::unique_ptr<Sending> start_sending() override;
-  std::unique_ptr<Receiving> start_receiving(const Header& header) override {
-    return transport_->start_receiving(header);
-  }
-  void progress() override { transport_->progress(); }
-  bool needs_host() const override { return transport_->needs_host(); }
-  void give_up() noexcept override { transport_->give_up(); }
 
  private:
   class FaultySending;
 
-  std::unique_ptr<Transport> transport_;
   Fault fault_;
 };
 

@@ -41,17 +41,13 @@ ReceiveEnd::~ReceiveEnd() = default;
 // ---- headers and answers
 
 std::optional<IncomingMessage> ReceiveEnd::poll(const Expected& expected) {
-  settle("its receiver's work ended early");
+  settle();
+  advance();
+  const auto bytes = in_step([&] { return transport_->poll_note(ControlMessage::kHeader); });
+  if (!bytes) return std::nullopt;
   auto message = std::make_shared<Message>();
-  const bool came = in_step([&] {
-    advance();
-    const auto bytes = transport_->poll_note(ControlMessage::kHeader);
-    if (!bytes) return false;
-    message->header = decode_header(*bytes);
-    message->count.header = bytes->size();
-    return true;
-  });
-  if (!came) return std::nullopt;
+  message->header = in_step([&] { return decode_header(*bytes); });
+  message->count.header = bytes->size();
   message->sums = MessageSums(options_.checksums);
   open_.push_back(message);
   ++messages_;
@@ -62,7 +58,7 @@ std::optional<IncomingMessage> ReceiveEnd::poll(const Expected& expected) {
 
 // A message that is refused for what it is leaves the ends in step.
 IncomingMessage ReceiveEnd::next(const Expected& expected) {
-  settle("its receiver's work ended early");
+  settle();
   const Deadline limit = deadline(fmt::format("the header of the {} message of task {}, cell {}",
                                               name(expected.kind), expected.task, expected.cell),
                                   expected.kind, expected.samples);

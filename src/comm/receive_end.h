@@ -74,7 +74,7 @@ class ReceiveEnd : public PipeEnd {
   // Waits for it.
   IncomingMessage next(const Expected& expected);
   // Refuses dropped messages, or takes what comes of them.
-  void settle(const std::string& reason);
+  void settle(const std::string& reason = "its receiver's work ended early");
 
  private:
   friend class IncomingMessage;

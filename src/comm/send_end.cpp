@@ -73,7 +73,7 @@ void check_tensor(const at::Tensor& tensor, const Header& header, size_t index, 
 
 OutgoingMessage SendEnd::offer(const Header& header) {
   check_header(header, describe(header));
-  settle("its work ended early");
+  settle();
   require_closed("offer");
   while (open_.size() >= options_.window.messages) await_front();
   auto message = std::make_shared<Message>();
@@ -96,9 +96,7 @@ OutgoingMessage SendEnd::offer(const Header& header) {
 void SendEnd::put(Message& message, const at::Tensor& tensor) {
   require_sound();
   const size_t index = message.tensors.size();
-  if (message.times) {
-    fail(Exit::kInternal, "A tensor was put to the {}, which is closed.", describe(message.header));
-  }
+  require_open(message, "put");
   if (message.over) return;  // refused
   check_tensor(tensor, message.header, index, options_.device, describe(message.header));
   if (!tensor.is_cpu()) {
@@ -112,6 +110,7 @@ void SendEnd::put(Message& message, const at::Tensor& tensor) {
 
 void SendEnd::close(Message& message, const SenderTimes& times) {
   require_sound();
+  require_open(message, "close");
   if (message.tensors.size() != message.header.tensors.size() && !message.over) {
     fail(Exit::kInternal, "The {} was closed after {} of its {} tensors.", describe(message.header),
          message.tensors.size(), message.header.tensors.size());
@@ -133,7 +132,7 @@ bool SendEnd::settle(const std::string& reason) {
 }
 
 void SendEnd::flush() {
-  settle("its work ended early");
+  settle();
   require_closed("flush");
   while (!open_.empty()) await_front();
 }
@@ -154,14 +153,14 @@ void SendEnd::advance() {
   in_step([&] {
     transport_->progress();  // the last trailer may be on its way where nothing is open
     read_answers();
-    for (const auto& message : open_) {
-      if (!message->answered) break;
-      send_whole_layers(*message);
-      message->sending->progress();
-      if (!message->times || !message->sending->done()) break;
-      finish(*message);
+    while (!open_.empty() && open_.front()->answered) {
+      Message& front = *open_.front();
+      send_whole_layers(front);
+      front.sending->progress();
+      if (!front.times || !front.sending->done()) break;
+      finish(front);
+      open_.pop_front();
     }
-    drop_over();
   });
 }
 
@@ -174,7 +173,7 @@ void SendEnd::read_answers() {
     read_answer(*message, *bytes);
     limit_.reset();
   }
-  drop_over();
+  std::erase_if(open_, [](const auto& message) { return message->over; });
 }
 
 void SendEnd::read_answer(Message& message, const std::string& bytes) {
@@ -199,10 +198,6 @@ void SendEnd::send_whole_layers(Message& message) {
       message.count.tensors.push_back(message.tensors[message.sent].nbytes());
     }
   }
-  sum_sent(message);
-}
-
-void SendEnd::sum_sent(Message& message) {
   for (; message.summed < message.sent; ++message.summed) {
     const size_t i = message.summed;
     message.sums.add(message.tensors[i], message.header.tensors[i], message.header);
@@ -236,7 +231,6 @@ void SendEnd::add_stand_ins(Message& message) const {
 }
 
 void SendEnd::finish(Message& message) {
-  sum_sent(message);
   const WireTimes wire = message.sending->times();
   const Trailer trailer{.sender_prefill_s = message.times->prefill_s,
                         .sender_decode_s = message.times->decode_s,
@@ -252,8 +246,10 @@ void SendEnd::finish(Message& message) {
   limit_.reset();
 }
 
-void SendEnd::drop_over() {
-  std::erase_if(open_, [](const auto& message) { return message->over; });
+void SendEnd::require_open(const Message& message, const char* call) {
+  if (!message.times) return;
+  fail(Exit::kInternal, "OutgoingMessage::{} out of turn: the {} is closed.", call,
+       describe(message.header));
 }
 
 void SendEnd::require_closed(const char* call) const {

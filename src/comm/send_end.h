@@ -56,7 +56,7 @@ class SendEnd : public PipeEnd {
   OutgoingMessage offer(const Header& header);
   // If the last message was abandoned: the bytes that are missing (whatever they are) will follow,
   // and a trailer that says failed, for this reason. Whether there was one.
-  bool settle(const std::string& reason);
+  bool settle(const std::string& reason = "its work ended early");
   // Lets what is open advance; what the receiver is ready for has left then, if it was closed. To
   // be called now and then in work that takes long.
   void progress();
@@ -75,9 +75,8 @@ class SendEnd : public PipeEnd {
   void read_answer(Message& message, const std::string& bytes);
   void send_whole_layers(Message& message);
   void add_stand_ins(Message& message) const;
-  void sum_sent(Message& message);
   void finish(Message& message);
-  void drop_over();
+  static void require_open(const Message& message, const char* call);
   void require_closed(const char* call) const;
   Deadline& limit();
   void await_front();

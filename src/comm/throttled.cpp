@@ -7,12 +7,11 @@ namespace kvcomm {
 
 // Tensors are handed on when their turn comes, and the message is done when the last one's time is
 // over.
-class Throttled::ThrottledSending : public Sending {
+class Throttled::ThrottledSending : public DecoratedSending {
  public:
   ThrottledSending(Throttled& wire, std::unique_ptr<Sending> sending)
-      : wire_(wire), sending_(std::move(sending)) {}
+      : DecoratedSending(std::move(sending)), wire_(wire) {}
 
-  void ready() override { sending_->ready(); }
   void add(std::span<const at::Tensor> tensors) override {
     double bytes = 0;
     for (const at::Tensor& tensor : tensors) bytes += static_cast<double>(tensor.nbytes());
@@ -24,15 +23,15 @@ class Throttled::ThrottledSending : public Sending {
   }
   void work_ended(Seconds at_s) override {
     work_ended_at_s_ = at_s;
-    sending_->work_ended(at_s);
+    DecoratedSending::work_ended(at_s);
   }
   void progress() override {
     hand_on();
-    sending_->progress();
+    DecoratedSending::progress();
   }
   bool done() override {
     hand_on();
-    if (!held_.empty() || !sending_->done() || now_s() < end_s_) return false;
+    if (!held_.empty() || !DecoratedSending::done() || now_s() < end_s_) return false;
     busy_.end(now_s());
     return true;
   }
@@ -46,19 +45,18 @@ class Throttled::ThrottledSending : public Sending {
 
   void hand_on() {
     for (; !held_.empty() && held_.front().begin_s <= now_s(); held_.pop_front()) {
-      sending_->add(held_.front().tensors);
+      DecoratedSending::add(held_.front().tensors);
     }
   }
 
   Throttled& wire_;
-  std::unique_ptr<Sending> sending_;
   std::deque<Held> held_;
   BusyTimes busy_;
   Seconds end_s_ = 0, work_ended_at_s_ = 0;
 };
 
 std::unique_ptr<Sending> Throttled::start_sending() {
-  return std::make_unique<ThrottledSending>(*this, transport_->start_sending());
+  return std::make_unique<ThrottledSending>(*this, DecoratedTransport::start_sending());
 }
 
 }  // namespace kvcomm

@@ -100,13 +100,13 @@ void PairSession::load_pair(size_t index) {
 // What the sweep's methods send depends on these: they must be the same at both ends. The receiver
 // also learns what ends the sender's words.
 void PairSession::compare_ends(size_t pair) {
-  const ModelConfig& model = (seat_.sends() ? sender_ : receiver_).model->config();
-  sender_eos_ = make_decoding(model, GeneratedBy::kModel, fidelity_, /*max_new_tokens=*/0).eos;
+  sender_eos_ =
+      make_decoding(own_model(), GeneratedBy::kModel, fidelity_, /*max_new_tokens=*/0).eos;
   for (const int peer : seat_.peers()) compare_with(peer, pair);
 }
 
 void PairSession::compare_with(int peer_rank, size_t pair) {
-  const ModelConfig& model = (seat_.sends() ? sender_ : receiver_).model->config();
+  const ModelConfig& model = own_model();
   nlohmann::json mine = {{"wire version", kWireVersion},
                          {"dtype", to_text(config_.run.dtype)},
                          {"tokenizer", receiver_.text->tokenizer.hash()}};
@@ -136,8 +136,8 @@ void PairSession::compare_with(int peer_rank, size_t pair) {
   if (!seat_.sends()) sender_eos_ = theirs.at("eos").get<std::vector<int64_t>>();
 }
 
-int64_t PairSession::model_layers() const {
-  return (seat_.sends() ? sender_ : receiver_).model->config().layers;
+const ModelConfig& PairSession::own_model() const {
+  return (seat_.sends() ? sender_ : receiver_).model->config();
 }
 
 }  // namespace kvcomm

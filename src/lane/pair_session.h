@@ -34,11 +34,12 @@ class PairSession {
   const Dataset& dataset() const { return *dataset_; }
   const DatasetConfig& dataset_config() const { return config_.datasets[*dataset_index_]; }
   const PromptBuilder& prompts() const { return *prompt_builder_; }
-  int64_t model_layers() const;
+  int64_t model_layers() const { return own_model().layers; }
 
   const Terms& terms() const { return *terms_; }
 
  private:
+  const ModelConfig& own_model() const;  // this rank's, the sender's where it plays both
   void load_pair(size_t pair);
   void compare_ends(size_t pair);
   void compare_with(int peer, size_t pair);

@@ -32,6 +32,10 @@ struct Seat {
     std::iota(all.begin(), all.end(), 0);
     return all;
   }
+  // The other end's rank of each of its pipes: one that plays both ends has one to itself.
+  std::vector<int> pipe_peers() const {
+    return role == Role::kBoth ? std::vector<int>{rank_in_lane()} : peers();
+  }
 };
 
 }  // namespace kvcomm

@@ -136,11 +136,10 @@ std::vector<LaneRanks> make_lanes(const std::vector<int>& nodes, Placement place
   }
   std::ranges::stable_sort(by_node, {}, [&](int rank) { return nodes[static_cast<size_t>(rank)]; });
   const size_t ends = static_cast<size_t>(senders) + 1, count = by_node.size() / ends;
+  const bool pack = placement == Placement::kPack;  // else a lane's ends are as far apart as can be
   for (size_t lane = 0; lane < count; ++lane) {
     std::vector<int> ranks;
     for (size_t end = 0; end < ends; ++end) {
-      const bool pack =
-          placement == Placement::kPack;  // neighbours, or ends as far apart as can be
       ranks.push_back(by_node[pack ? lane * ends + end : lane + end * count]);
     }
     const int receiver = ranks.back();

@@ -62,10 +62,9 @@ Worker::Worker(const Config& config, Seat seat, TaskLink& tasks, Communicator* l
 }
 
 void Worker::open_pipes(Communicator* lane) {
-  const bool both = seat_.role == Role::kBoth;
   std::vector<ReceiveEnd*> incoming;
   const SendEnd* outgoing = nullptr;
-  for (const int peer : both ? std::vector<int>{seat_.rank_in_lane()} : seat_.peers()) {
+  for (const int peer : seat_.pipe_peers()) {
     const PipeEnds& pipe = pipes_.emplace_back(
         open_ends({.transport = seat_.transport,
                    .sends = seat_.sends(),

@@ -19,12 +19,13 @@ TensorSpec expected_spec(const Decoder& model, PayloadKind kind, int layer,
   return spec;
 }
 
+Header header_of(const ExchangeId& exchange, PayloadKind kind) {
+  return {.task = exchange.task, .cell = exchange.cell, .attempt = exchange.attempt, .kind = kind};
+}
+
 Header start_header(const Batch& batch, PayloadKind kind, std::span<const int64_t> rows,
                     std::span<const int64_t> context_tokens) {
-  Header header{.task = batch.exchange().task,
-                .cell = batch.exchange().cell,
-                .attempt = batch.exchange().attempt,
-                .kind = kind};
+  Header header = header_of(batch.exchange(), kind);
   for (size_t i = 0; i < batch.size(); ++i) {
     header.samples.push_back({batch.sample(i).index, rows[i], context_tokens[i]});
   }
@@ -42,11 +43,9 @@ Expected expected(const ExchangeId& exchange, PayloadKind kind, size_t samples) 
 }
 
 Header failure_header(const ExchangeId& exchange, PayloadKind kind, std::string reason) {
-  return {.task = exchange.task,
-          .cell = exchange.cell,
-          .attempt = exchange.attempt,
-          .kind = kind,
-          .failure = std::move(reason)};
+  Header header = header_of(exchange, kind);
+  header.failure = std::move(reason);
+  return header;
 }
 
 Header rows_header(const Batch& batch, const RowsMessage& message) {

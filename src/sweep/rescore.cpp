@@ -1,7 +1,5 @@
 #include "sweep/rescore.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <iterator>
 #include <map>
@@ -19,6 +17,7 @@
 #include "store/results.h"
 #include "store/results_file.h"
 #include "sweep/provenance.h"
+#include "sweep/sweep.h"
 
 namespace kvcomm {
 
@@ -41,7 +40,7 @@ Stored read_stored(const fs::path& input) {
     return {read_results(file), file};
   }
   const Results results(read_journals(input));
-  for (const JournalFault& fault : results.journals.faults) spdlog::warn("{}", describe(fault));
+  log_faults(results.journals);
   return {content_of(results), journal_folder(input)};
 }
 

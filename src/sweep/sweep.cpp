@@ -133,7 +133,7 @@ void prepare(RankZero& rank_zero, const Config& config, const Layout& layout,
   claim_pairs(rank_zero);
   const Journals journals = read_journals(config.run.output);
   require_same_data(rank_zero.plan, journals);
-  for (const JournalFault& fault : journals.faults) spdlog::warn("{}", describe(fault));
+  log_faults(journals);
   rank_zero.stored = CompletedIndex(journals);
   const bool done = all_done(rank_zero.plan, rank_zero.stored);
   const bool nothing_ours = std::ranges::none_of(rank_zero.ours, [](bool mine) { return mine; });
@@ -231,9 +231,13 @@ Exit work_together(Communicator& world, const Config& config, const Seat& seat,
 
 }  // namespace
 
+void log_faults(const Journals& journals) {
+  for (const JournalFault& fault : journals.faults) spdlog::warn("{}", describe(fault));
+}
+
 Results merge_and_log(const std::filesystem::path& output, Keys keys) {
   Results results = merge(output, keys);
-  for (const JournalFault& fault : results.journals.faults) spdlog::warn("{}", describe(fault));
+  log_faults(results.journals);
   for (const std::string& line : left_out_text(results)) spdlog::info("{}", line);
   if (keys == Keys::kNewest && !results.left_out.empty()) {
     spdlog::info("'kvcomm merge --all {}' writes them beside the others, into all.h5.",

@@ -18,6 +18,9 @@ namespace kvcomm {
 // where CUDA is asked for and not there.
 std::string device_kind(const RunConfig& run);
 
+// Warns of the lines that were skipped.
+void log_faults(const Journals& journals);
+
 // merge(), with what it left out written to the log.
 Results merge_and_log(const std::filesystem::path& output, Keys keys = Keys::kNewest);
 
