@@ -5,7 +5,8 @@
     results.samples.groupby("method").score.mean()
 """
 
+from .gains import gains
 from .reader import Results, read
 from .summary import summarise
 
-__all__ = ["Results", "read", "summarise"]
+__all__ = ["Results", "gains", "read", "summarise"]

@@ -9,7 +9,7 @@ import pandas as pd
 
 SCHEMA = "kvcomm-results"
 SCHEMA_VERSION = 1
-TABLES = ("samples", "scores", "questions", "cells", "layers", "ranks", "failures", "runs")
+TABLES = ("samples", "senders", "scores", "questions", "cells", "layers", "recalibrations", "ranks", "failures", "runs")
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,12 @@ class Results:
 
     about: dict
     samples: pd.DataFrame
+    senders: pd.DataFrame
     scores: pd.DataFrame
     questions: pd.DataFrame
     cells: pd.DataFrame
     layers: pd.DataFrame
+    recalibrations: pd.DataFrame
     ranks: pd.DataFrame
     failures: pd.DataFrame
     runs: pd.DataFrame

@@ -33,7 +33,8 @@ def models_of(sweep: Path) -> tuple[list[str], str]:
     try:
         with sweep.open("rb") as file:
             config = tomllib.load(file)
-        names = [pair[end] for pair in config.get("pair", []) for end in ("sender", "receiver")]
+        named = [pair[end] for pair in config.get("pair", []) for end in ("sender", "receiver")]
+        names = [name for ends in named for name in (ends if isinstance(ends, list) else [ends])]
         return list(dict.fromkeys(names)), config.get("paths", {}).get("models", "models")
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise hub.Problem(f"cannot read '{sweep}': {error}.", hub.USAGE) from error

@@ -31,6 +31,11 @@ void print(const std::string& text) {
   std::fflush(stdout);
 }
 
+void print_tables(const Results& results) {
+  print(results_table(results));
+  if (const std::string gains = gains_table(results); !gains.empty()) print("\n" + gains);
+}
+
 Config configure(const SweepArguments& arguments) {
   return load_config(arguments.file, arguments.sets, arguments.overrides);
 }
@@ -118,8 +123,7 @@ Exit run_command(const SweepArguments& arguments) {
   Stop stop(world);
   try {
     return run_sweep(
-        world, stop, [&] { return configure(arguments); }, arguments.argv,
-        [](const Results& results) { print(results_table(results)); });
+        world, stop, [&] { return configure(arguments); }, arguments.argv, print_tables);
   } catch (const Error& error) {  // other ranks may be waiting for this one
     spdlog::critical("{}", error.what());
     abort_job(static_cast<int>(error.exit()));
@@ -158,7 +162,7 @@ Exit merge_command(const std::string& given, Keys keys) {
     fail(Exit::kUsage, "There are no journals in '{}': give the folder that a sweep wrote to.",
          output + "/journal");
   }
-  print(results_table(merge_and_log(output, keys)));
+  print_tables(merge_and_log(output, keys));
   return Exit::kOk;
 }
 

@@ -69,7 +69,8 @@ std::string datasets_text(const ListArguments& arguments) {
     try {
       const auto path = look_for_dataset(info.name, arguments.data);
       if (path) {
-        const Dataset dataset = load_dataset(info.name, *path);
+        const Dataset dataset = parts_of_mix(info.name).empty() ? load_dataset(info.name, *path)
+                                                                : load_mix(info, arguments.data);
         row[1] = std::to_string(dataset.samples.size());
         if (tokenizer) lengths = length_cells(dataset, *tokenizer);
         from = path->string();

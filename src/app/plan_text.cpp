@@ -100,7 +100,7 @@ class PlanWriter {
 
  private:
   void add(const Cell& cell) {
-    const ModelConfig& model = plan_.pairs[cell.pair].receiver_config;
+    const ModelConfig& model = plan_.pairs[cell.pair].receiver.config;
     const WireCost cost = wire_cost(cell.spec, model, element_bytes_, plan_.fidelity);
     const std::optional<CellTokens> tokens = counter_.count(cell);
     Sums sums{.cells = 1, .samples = cell.samples, .stored = stored_of(cell)};
@@ -139,13 +139,12 @@ class PlanWriter {
 
   // What the first cell to ask for importances sends for them: keys and values of all layers.
   Amount calibration_of(const Cell& cell) {
-    const int64_t wanted = profile_of(cell.spec, plan_.fidelity).calibration_samples;
-    if (wanted == 0) return {};
-    Cell probe = cell;
-    probe.samples = std::min(wanted, sample_count(plan_.datasets[cell.dataset]));
-    if (!calibrated_.emplace(cell.pair, cell.dataset, probe.samples).second) return {};
-    const ModelConfig& model = plan_.pairs[cell.pair].receiver_config;
-    const std::optional<CellTokens> tokens = counter_.count(probe);
+    const std::vector<uint32_t> samples = cell.calibrating();
+    if (samples.empty()) return {};
+    const bool shared = cell.recalibrate_every == 0;
+    if (shared && !calibrated_.emplace(cell.pair, cell.dataset, samples).second) return {};
+    const ModelConfig& model = plan_.pairs[cell.pair].receiver.config;
+    const std::optional<CellTokens> tokens = counter_.count(cell, samples);
     if (!tokens) return kUnknown;
     return counted(tokens->context * model.layers * model.kv_bytes_per_token(element_bytes_),
                    *tokens);
@@ -203,7 +202,8 @@ class PlanWriter {
       };
       add_end("sender", memory.sender);
       add_end("receiver", memory.receiver);
-      add_end("both on one rank", memory.both);
+      add_end(plan_.pairs[pair].senders.size() == 1 ? "both on one rank" : "all on one rank",
+              memory.all);
     }
     return rows.size() == 1 ? "" : fmt::format("memory of a rank\n{}\n", text_table(rows));
   }
@@ -230,7 +230,7 @@ class PlanWriter {
   const CompletedIndex& stored_;
   const int64_t element_bytes_ = element_bytes(plan_.config.run.dtype);
   TokenCounter counter_;
-  std::set<std::tuple<size_t, size_t, int64_t>> calibrated_;  // pair, data set, samples
+  std::set<std::tuple<size_t, size_t, std::vector<uint32_t>>> calibrated_;  // pair, data set
   std::vector<Sums> by_pair_;
   Rows rows_;             // of the table that is being filled
   int64_t too_long_ = 0;  // likewise

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "store/gains.h"
 #include "store/variants.h"
 
 namespace kvcomm {
@@ -83,10 +84,11 @@ constexpr std::array kTraits{Trait{"metric", &CellRecord::metric, ""},
                              Trait{"dtype", &CellRecord::dtype, ""},
                              Trait{"fidelity", &CellRecord::fidelity, " fidelity"}};
 
-// "random(ratio=0.5, seed=3)" -> "random(ratio=0.5)"; labels without a seed stay.
+// "random(ratio=0.5, seed=3)" -> "random(ratio=0.5)"; labels without a seed stay, as do those whose
+// only one is a control_seed, which draws no layers.
 std::string without_seed(const std::string& label) {
   const size_t at = label.find("seed=");
-  if (at == std::string::npos) return label;
+  if (at == std::string::npos || label.substr(0, at).ends_with('_')) return label;
   const size_t end = label.find_first_of(",)", at);
   std::string kept = label.substr(0, at) + label.substr(label[end] == ',' ? end + 2 : end);
   if (const size_t comma = kept.find(", )"); comma != std::string::npos) kept.erase(comma, 2);
@@ -178,6 +180,91 @@ std::string results_table(const Results& results) {
     from = to;
   }
   return text;
+}
+
+namespace {
+
+constexpr const char* kGainsHead =
+    "Gains, with 95 % intervals of a paired bootstrap\n"
+    "G: score minus that of the receiver alone (baseline)\n"
+    "P: score minus that with another sample's message (control=deranged), or under the control "
+    "that "
+    "a line names\n";
+
+std::string gain_text(double value) {
+  const std::string text = score_text(value);
+  return text == "-0.000" ? "0.000" : text;
+}
+
+std::string interval_text(const Gain& gain) {
+  if (std::isnan(gain.low)) return "-";
+  return fmt::format("[{}, {}]", gain_text(gain.low), gain_text(gain.high));
+}
+
+std::string against_text(const Gain& gain) {
+  const std::string seed =
+      gain.control_seed == 0 ? "" : fmt::format(", control_seed={}", gain.control_seed);
+  return fmt::format(" against {}{}", gain.control, seed);
+}
+
+// The gains of one cell. P proper stands in G's line where both are over as many samples.
+void add_gains(std::span<const Gain> gains, std::vector<Line>& lines) {
+  const std::string cell = gains.front().method + in_brackets(gains.front().variant);
+  bool beside = false;  // a line with a G waits for its P
+  for (const Gain& gain : gains) {
+    const std::string value = gain_text(gain.value), interval = interval_text(gain);
+    const std::string n = std::to_string(gain.n);
+    if (gain.kind == "G") {
+      lines.push_back({cell, value, interval, "-", "-", n});
+    } else if (beside && gain.control == "deranged" && n == lines.back().back()) {
+      lines.back()[3] = value;
+      lines.back()[4] = interval;
+    } else {
+      lines.push_back({cell + against_text(gain), "-", "-", value, interval, n});
+    }
+    beside = gain.kind == "G";
+  }
+}
+
+using GainMembers = std::initializer_list<std::string Gain::*>;
+
+// The first gains, as far as they agree in these members.
+std::span<const Gain> first_part(std::span<const Gain> gains, GainMembers members) {
+  size_t size = 1;
+  const auto same = [&](std::string Gain::*member) {
+    return gains[size].*member == gains.front().*member;
+  };
+  while (size < gains.size() && std::ranges::all_of(members, same)) ++size;
+  return gains.first(size);
+}
+
+// The gains of one pair and data set, with a head above them.
+std::string gains_block(std::span<const Gain> gains) {
+  const std::string head = fmt::format("\n{} on {}\n", gains.front().pair, gains.front().dataset);
+  std::vector<Line> lines{{"method", "G", "95 % interval", "P", "95 % interval", "n"}};
+  while (!gains.empty()) {
+    const auto cell = first_part(gains, {&Gain::method, &Gain::variant});
+    add_gains(cell, lines);
+    gains = gains.subspan(cell.size());
+  }
+  return head + text_table(lines);
+}
+
+}  // namespace
+
+std::string gains_table(const Results& results) {
+  const auto is_control = [](const CellResult& result) {
+    return !control_name(result.cell).empty();
+  };
+  if (std::ranges::none_of(results.cells, is_control)) return "";
+  const std::vector<Gain> all = gains(results);
+  std::string text;
+  for (std::span<const Gain> left(all); !left.empty();) {
+    const auto block = first_part(left, {&Gain::pair, &Gain::dataset});
+    text += gains_block(block);
+    left = left.subspan(block.size());
+  }
+  return text.empty() ? "" : kGainsHead + text;
 }
 
 std::string rescored_table(const std::vector<RescoredCell>& cells) {

@@ -22,6 +22,11 @@ std::string bytes_text(double bytes);
 // layers, which differ in nothing but the seed, once more as their mean.
 std::string results_table(const Results& results);
 
+// Where cells have controls: how much each cell gains over the receiver alone, and by the content
+// of what it sends (store/gains.h), a line a cell and one more for each further control. ""
+// elsewhere.
+std::string gains_table(const Results& results);
+
 // Every cell's score by its metric, as it is now and as it was.
 std::string rescored_table(const std::vector<RescoredCell>& cells);
 

@@ -16,7 +16,7 @@ std::variant<Stage, Exit> set_stage(Communicator& world, const RunConfig& run,
   if (const auto code = agree(world, failure)) return *code;
   Stage stage;
   failure = attempt([&] {
-    stage.layout = lay_out(world, run, device);
+    stage.layout = lay_out(world, run, device, /*senders=*/1);
     stage.seat = seat_of(stage.layout, world.rank(), {.run = run}, device);
     stage.threads = set_threads(run, stage.layout, world.rank());
   });

@@ -13,7 +13,8 @@ namespace kvcomm {
 static_assert(std::endian::native == std::endian::little, "the wire is little-endian");
 
 std::string_view name(PayloadKind kind) {
-  constexpr std::array<std::string_view, kKinds> kNames{"kv", "tokens", "vectors", "hidden"};
+  constexpr std::array<std::string_view, kKinds> kNames{"kv", "tokens", "vectors", "hidden",
+                                                        "layers"};
   return kNames.at(static_cast<size_t>(kind));
 }
 

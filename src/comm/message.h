@@ -15,11 +15,11 @@
 namespace kvcomm {
 
 // Raised with every change of what goes over the wire; the two ends must agree.
-inline constexpr uint32_t kWireVersion = 2;
+inline constexpr uint32_t kWireVersion = 3;
 
-enum class PayloadKind : uint8_t { kKv, kTokens, kVectors, kHidden };
-inline constexpr int kKinds = 4;
-std::string_view name(PayloadKind kind);  // "kv", "tokens", "vectors", "hidden"
+enum class PayloadKind : uint8_t { kKv, kTokens, kVectors, kHidden, kLayers };
+inline constexpr int kKinds = 5;
+std::string_view name(PayloadKind kind);  // "kv", "tokens", "vectors", "hidden", "layers"
 
 struct SampleRows {
   uint32_t sample = 0;

@@ -38,7 +38,10 @@ PipeEnds one_end(const PipeRequest& request, std::unique_ptr<Transport> transpor
 PipeEnds open_ends(const PipeRequest& request, Communicator* lane) {
   const bool both = request.sends && request.receives;
   if (request.transport == "nccl") {
-    auto link = connect_nccl(*lane, request.end.device, request.end.timeout_s);
+    std::shared_ptr<NcclLink> link = request.link;
+    if (link == nullptr) {
+      link = connect_nccl(*lane, request.end.device, request.end.timeout_s);
+    }
     PipeEnds ends = both ? both_ends(request, NcclSelfTransport::make(*link))
                          : one_end(request, std::make_unique<NcclTransport>(
                                                 MpiRoute{*lane, request.peer}, *link, request.end));

@@ -17,17 +17,20 @@ struct PipeRequest {
   int peer = 0;                          // the other end's rank in the lane's communicator
   EndOptions end;
   double bytes_per_s = 0;  // payload leaves no faster; 0: as fast as it goes
+  std::shared_ptr<NcclLink> link =
+      nullptr;  // the lane's, which all its pipes share once it is there
 };
 
 // This process's ends; the link outlives them.
 struct PipeEnds {
-  std::unique_ptr<NcclLink> link;
+  std::shared_ptr<NcclLink> link;
   std::unique_ptr<SendEnd> sender;
   std::unique_ptr<ReceiveEnd> receiver;
 };
 
-// Collective over the lane, which may be null where this process is both ends of a loopback. Fails
-// (kEnvironment) where the transport cannot be had.
+// Collective over the lane where a link is to be made: by each rank's first pipe. The lane may be
+// null where this process is both ends of a loopback. Fails (kEnvironment) where the transport
+// cannot be had.
 PipeEnds open_ends(const PipeRequest& request, Communicator* lane);
 
 // A pipe beside such a one, from its receiver back to its sender, for small messages: it goes over

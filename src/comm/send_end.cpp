@@ -93,12 +93,13 @@ OutgoingMessage SendEnd::offer(const Header& header) {
 }
 
 // On a GPU the sums are queued before anything is kept: they take memory, and there may be none.
-void SendEnd::put(Message& message, const at::Tensor& tensor) {
+void SendEnd::put(Message& message, const at::Tensor& given) {
   require_sound();
   const size_t index = message.tensors.size();
   require_open(message, "put");
   if (message.over) return;  // refused
-  check_tensor(tensor, message.header, index, options_.device, describe(message.header));
+  check_tensor(given, message.header, index, options_.device, describe(message.header));
+  const at::Tensor tensor = substitute_ ? substitute_(message.header, index, given) : given;
   if (!tensor.is_cpu()) {
     message.sums.add(tensor, message.header.tensors[index], message.header);
     ++message.summed;

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,6 +21,10 @@ struct SenderTimes {
 };
 
 class SendEnd;
+
+// Gives what goes in the place of tensor `index` of a message: of the same shape, dtype and device.
+using Substitute =
+    std::function<at::Tensor(const Header& header, size_t index, const at::Tensor& tensor)>;
 
 // A message that was offered. One that is destroyed before close() is abandoned: SendEnd::settle()
 // pays what it owes. Its end outlives it.
@@ -51,6 +56,10 @@ class SendEnd : public PipeEnd {
   SendEnd(std::unique_ptr<Transport> transport, EndOptions options);
   ~SendEnd();
 
+  // What goes in each tensor's place from now on; nullptr: itself. Counts and sums are those of
+  // what goes.
+  void set_substitute(Substitute substitute) { substitute_ = std::move(substitute); }
+
   // Announces a message, before the work; waits while the window is full. A header with a failure
   // is a whole message in itself.
   OutgoingMessage offer(const Header& header);
@@ -67,7 +76,7 @@ class SendEnd : public PipeEnd {
   friend class OutgoingMessage;
   using Message = OutgoingMessage::State;
 
-  void put(Message& message, const at::Tensor& tensor);
+  void put(Message& message, const at::Tensor& given);
   void close(Message& message, const SenderTimes& times);
 
   void advance();
@@ -82,6 +91,7 @@ class SendEnd : public PipeEnd {
   void await_front();
   uint64_t open_bytes() const;
 
+  Substitute substitute_;
   std::deque<std::shared_ptr<Message>> open_;
   std::optional<Deadline> limit_;  // of the wait for the first of them
 };

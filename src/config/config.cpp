@@ -21,9 +21,13 @@ std::string last_part(const std::string& model) {
 
 std::string pair_name(const GivenTable& pair) {
   if (const std::string name = pair.text("name"); !name.empty()) return name;
-  const std::string sender = pair.text("sender"), receiver = pair.text("receiver");
-  if (sender == receiver) return last_part(sender);
-  return last_part(sender) + "--" + last_part(receiver);
+  Problems told_elsewhere;
+  const PairConfig models{.senders = read_texts(pair, "sender", told_elsewhere),
+                          .receiver = pair.text("receiver")};
+  if (models.models().size() == 1) return last_part(models.receiver);
+  std::vector<std::string> senders;
+  for (const std::string& sender : models.senders) senders.push_back(last_part(sender));
+  return join(senders, "+") + "--" + last_part(models.receiver);
 }
 
 std::string name_of(const GivenTable& table, const std::string& section) {
@@ -144,9 +148,16 @@ std::vector<PairConfig> read_pairs(const std::vector<GivenTable>& tables, Proble
   for (const GivenTable& table : tables) {
     const size_t problems_before = problems.size();
     auto pair = read_table<PairConfig>(table, problems);
-    if (problems.size() == problems_before && (pair.sender.empty() || pair.receiver.empty())) {
+    if (problems.size() == problems_before && (pair.senders.empty() || pair.receiver.empty())) {
       problems.add("{}: [[pair]] has no {}; give a model's name below paths.models, or a path.",
-                   table.place, pair.sender.empty() ? "sender" : "receiver");
+                   table.place, pair.senders.empty() ? "sender" : "receiver");
+    }
+    if (pair.receiver_thinks && !pair.think_end.empty()) {
+      problems.add(
+          "{}: [[pair]] has both receiver_thinks, which ends a thought by the prompts' "
+          "think_prefix, "
+          "and think_end; leave one out.",
+          table.place);
     }
     pair.name = pair_name(table);
     if (problems.size() == problems_before) check_name(pair.name, table, problems);
@@ -242,6 +253,18 @@ Config load_config(const fs::path& toml_file, std::span<const std::string> sets,
   add_sources(config, "method", given.methods);
   return config;
 }
+
+std::vector<std::string> PairConfig::models() const {
+  std::vector<std::string> models = senders;
+  models.push_back(receiver);
+  std::vector<std::string> once;
+  for (const std::string& model : models) {
+    if (std::ranges::count(once, model) == 0) once.push_back(model);
+  }
+  return once;
+}
+
+size_t senders_of(const Config& config) { return config.pairs.front().senders.size(); }
 
 Fidelity fidelity_of(const Config& config) {
   const Fidelity base = base_of(config.run.fidelity);

@@ -68,12 +68,16 @@ struct PathsConfig {
 };
 
 struct PairConfig {
-  std::string name;  // unique, usable as a file's name; default: "<sender>--<receiver>", last parts
-                     // of their paths, or the sender's alone where both are the same
-  std::string sender;                                   // a name below paths.models, or a path
+  std::string name;  // unique, usable as a file's name; default: "<sender>+<sender>--<receiver>",
+                     // last parts of their paths, or one model's alone where all are the same
+  std::vector<std::string> senders;                     // names below paths.models, or paths
   std::string receiver;                                 // likewise
   std::optional<double> alpha, mu, sigma;               // override the methods' for this pair
   bool sender_thinks = false, receiver_thinks = false;  // models that open with a thought
+  std::string think_end;  // ends the receiver's thought before its answer (point 11); "": nothing
+
+  // Each of its models once, the senders' first.
+  std::vector<std::string> models() const;
 };
 
 struct DatasetConfig {
@@ -84,7 +88,8 @@ struct DatasetConfig {
   std::vector<std::string> metric;  // the score's and further ones; none: the data set's
 
   // Of data of one's own alone, and there always set, like max_new_tokens and metric (but for id):
-  // names of the records' fields, the table of prompts, and whether the records are shuffled.
+  // names of the records' fields, the table of prompts, and whether the records are shuffled. A mix
+  // may be shuffled too.
   std::vector<std::string> context;
   std::optional<std::string> question, answers, id, prompts;
   std::optional<bool> shuffle;
@@ -123,6 +128,9 @@ Config load_config(const std::filesystem::path& toml_file, std::span<const std::
 // The values in force: run.fidelity's with those that [fidelity] sets; the name tells those that
 // differ, in the struct's order: "paper(sink_token=true)".
 Fidelity fidelity_of(const Config& config);
+
+// How many senders a lane has: as many as each pair names.
+size_t senders_of(const Config& config);
 
 // Every field but the name, by its key in [fidelity].
 nlohmann::json values_of(const Fidelity& fidelity);

@@ -13,6 +13,8 @@ namespace {
 
 // The keys that say of one's own data what the program knows of the others.
 constexpr const char* kOwnKeys[] = {"context", "question", "answers", "id", "prompts", "shuffle"};
+// A mix is read from its parts' files.
+constexpr const char* kNotOfMixes[] = {"path", "context", "question", "answers", "id", "prompts"};
 
 std::string place_of(const GivenTable& table, const std::string& key) {
   const auto found = table.values.find(key);
@@ -32,7 +34,19 @@ void check_metrics(const DatasetConfig& dataset, const GivenTable& table, Proble
   }
 }
 
+void check_mix(const DatasetConfig& dataset, const GivenTable& table, Problems& problems) {
+  for (const char* key : kNotOfMixes) {
+    if (!table.values.contains(key)) continue;
+    problems.add(
+        "{}: {} in [[dataset]] '{}' has no meaning, since a mix is read from the files of its "
+        "parts "
+        "below paths.data; leave it out.",
+        place_of(table, key), key, dataset.name);
+  }
+}
+
 void check_known(const DatasetConfig& dataset, const GivenTable& table, Problems& problems) {
+  if (!parts_of_mix(dataset.name).empty()) return check_mix(dataset, table, problems);
   for (const char* key : kOwnKeys) {
     if (!table.values.contains(key)) continue;
     problems.add(

@@ -145,6 +145,14 @@ std::optional<MethodSpec> read_method(const GivenTable& given, const Defaults& d
     if (const auto value = read_value(table, parameter, problems)) set[parameter.name] = *value;
     known.push_back(parameter.name);
   }
+  for (const char* control : {"control", "control_seed"}) {
+    if (!table.values.contains(control) || std::ranges::count(known, control) > 0) continue;
+    known.emplace_back(control);
+    problems.add("{}: {} has {}; leave it out: {}.", table.values.at(control).place, table.title,
+                 control,
+                 type->cost == nullptr ? "it sends nothing, so that there is nothing to control"
+                                       : "it sends ids, which can but be another sample's");
+  }
   const auto limit = read_value(
       table, {.name = "limit", .type = ParameterType::kInteger, .range = kZeroOrMore}, problems);
   report_unknown_keys(table, known, problems);

@@ -70,13 +70,14 @@ void visit_keys(IsTable<Fidelity> auto& fidelity, auto&& visit) {
 
 void visit_keys(IsTable<PairConfig> auto& pair, auto&& visit) {
   visit("name", pair.name, kAnyNumber);
-  visit("sender", pair.sender, kAnyNumber);
+  visit("sender", pair.senders, kAnyNumber);
   visit("receiver", pair.receiver, kAnyNumber);
   visit("alpha", pair.alpha, kZeroToOne);
   visit("mu", pair.mu, kAnyNumber);
   visit("sigma", pair.sigma, kAboveZero);
   visit("sender_thinks", pair.sender_thinks, kAnyNumber);
   visit("receiver_thinks", pair.receiver_thinks, kAnyNumber);
+  visit("think_end", pair.think_end, kAnyNumber);
 }
 
 void visit_keys(IsTable<DatasetConfig> auto& dataset, auto&& visit) {

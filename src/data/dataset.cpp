@@ -99,21 +99,42 @@ std::string fingerprint_of(const fs::path& folder, const std::vector<fs::path>& 
 
 // ---- the whole
 
+// Of the files' own: dealt to several senders, or shuffled, a place holds another sample.
+std::string fingerprint_in_order(const std::string& of_files, std::string_view order) {
+  return order.empty() ? of_files : hash128_hex(fmt::format("{} {}", of_files, order));
+}
+
+std::string dealt_text(size_t senders) {
+  return senders == 1 ? "" : fmt::format("dealt to {}", senders);
+}
+
 // Fails (kUsage) where there are no samples.
+void require_samples(const Dataset& dataset) {
+  if (!dataset.samples.empty()) return;
+  fail(Exit::kUsage, "'{}' holds no records: the data set '{}' needs at least one.",
+       dataset.path.string(), dataset.info.name);
+}
+
 void put_in_order(Dataset& dataset) {
   std::vector<Sample>& samples = dataset.samples;
-  if (samples.empty()) {
-    fail(Exit::kUsage, "'{}' holds no records: the data set '{}' needs at least one.",
-         dataset.path.string(), dataset.info.name);
-  }
+  require_samples(dataset);
   if (dataset.info.sampled > 0) {
-    std::vector<uint32_t> order = numpy_permutation(kShuffleSeed, samples.size());
-    order.resize(std::min(order.size(), dataset.info.sampled));
     std::vector<Sample> drawn;
-    for (const uint32_t place : order) drawn.push_back(std::move(samples[place]));
+    for (const uint32_t place : numpy_permutation(kShuffleSeed, samples.size())) {
+      drawn.push_back(std::move(samples[place]));
+    }
     samples = std::move(drawn);
   }
+  std::erase_if(samples, [](const Sample& sample) { return sample.contexts.empty(); });
+  if (samples.empty()) {
+    fail(Exit::kUsage, "No record of '{}' has texts enough for a context of each sender.",
+         dataset.path.string());
+  }
   for (size_t i = 0; i < samples.size(); ++i) samples[i].index = static_cast<uint32_t>(i);
+  if (dataset.info.sampled == 0 || dataset.info.sampled >= samples.size()) return;
+  const auto behind = samples.begin() + static_cast<ptrdiff_t>(dataset.info.sampled);
+  std::ranges::move(behind, samples.end(), std::back_inserter(dataset.rest));
+  samples.erase(behind, samples.end());
 }
 
 }  // namespace
@@ -140,12 +161,64 @@ size_t published_samples(const DatasetInfo& info) {
 
 std::string fetch_command(const DatasetInfo& info, const fs::path& data_folder) {
   if (info.name == "demo") return "launch/setup/make_demo_data.py";
-  const std::string command = "launch/fetch/data.py " + info.name;
+  const std::vector<std::string> parts = parts_of_mix(info.name);
+  const std::string names = parts.empty() ? info.name : join(parts, " ");
+  const std::string command = "launch/fetch/data.py " + names;
   return data_folder == "data" ? command : command + " --to " + data_folder.string();
 }
 
-Dataset load_dataset(std::string_view name, const fs::path& path) {
+void require_dealt(std::string_view name, size_t senders) {
+  if (senders == 1 || source_of(name).dealt != Dealt::kNothing) return;
+  std::vector<std::string> can;
+  for (const Source& source : sources()) {
+    if (source.dealt != Dealt::kNothing) can.push_back(source.info.name);
+  }
+  fail(
+      Exit::kUsage,
+      "A context of '{}' is one text, which cannot be dealt to {} senders: take one of {}, or data "
+      "of your own with several contexts a record.",
+      name, senders, join(can, ", "));
+}
+
+std::vector<std::string> parts_of_mix(std::string_view name) {
+  if (!is_known_dataset(name)) return {};
+  const auto& parts = source_of(name).parts;
+  return {parts.begin(), parts.end()};
+}
+
+Dataset mix(const DatasetInfo& info, std::vector<Dataset> parts) {
+  Dataset mixed{.info = info};
+  std::string fingerprints;
+  for (Dataset& part : parts) {
+    if (mixed.path.empty()) mixed.path = part.path;
+    if (mixed.warning.empty()) mixed.warning = part.warning;
+    fingerprints += part.fingerprint + "\n";
+    for (Sample& sample : part.samples) {
+      sample.dataset = part.info.name;
+      mixed.samples.push_back(std::move(sample));
+    }
+  }
+  mixed.fingerprint =
+      fingerprint_in_order(hash128_hex(fingerprints), info.sampled > 0 ? "shuffled" : "");
+  put_in_order(mixed);
+  return mixed;
+}
+
+Dataset load_mix(const DatasetInfo& info, const fs::path& data_folder) {
+  std::vector<Dataset> read;
+  for (const std::string& part : parts_of_mix(info.name)) {
+    read.push_back(load_dataset(part, find_dataset(part, {}, data_folder)));
+  }
+  return mix(info, std::move(read));
+}
+
+Dataset load_dataset(std::string_view name, const fs::path& path, size_t senders) {
   const Source& source = source_of(name);
+  if (!source.parts.empty()) {
+    fail(Exit::kUsage, "'{}' is no data set of one file: it is read from those of its parts.",
+         name);
+  }
+  require_dealt(name, senders);
   Dataset dataset{.info = source.info, .path = path};
   if (source.folder) {
     const fs::path root = root_of(*source.folder, path);
@@ -160,7 +233,13 @@ Dataset load_dataset(std::string_view name, const fs::path& path) {
     dataset.samples = read_published_file(source, path);
     dataset.fingerprint = hash_file_hex(path);
   }
+  dataset.fingerprint = fingerprint_in_order(dataset.fingerprint, dealt_text(senders));
   const size_t found = dataset.samples.size();
+  require_samples(dataset);
+  for (Sample& sample : dataset.samples) {
+    // What cannot be dealt keeps its place in the shuffle, and is left out behind it.
+    if (!deal(sample, senders, source.dealt)) sample.contexts.clear();
+  }
   put_in_order(dataset);
   if (dataset.info.records != 0 && found != dataset.info.records) {
     dataset.warning = fmt::format(
@@ -170,11 +249,20 @@ Dataset load_dataset(std::string_view name, const fs::path& path) {
   return dataset;
 }
 
-Dataset load_own_dataset(const DatasetInfo& info, const OwnFields& fields, const fs::path& path) {
+Dataset load_own_dataset(const DatasetInfo& info, const OwnFields& fields, const fs::path& path,
+                         size_t senders) {
   Dataset dataset{.info = info, .path = path};
-  dataset.samples = read_file_samples(
-      path, [&](const Record& record) { return read_own(record, info.name, fields); });
-  dataset.fingerprint = hash_file_hex(path);
+  dataset.samples = read_file_samples(path, [&](const Record& record) {
+    Sample sample = read_own(record, info.name, fields);
+    const size_t texts = sample.contexts.size();
+    if (deal(sample, senders, Dealt::kTexts)) return sample;
+    fail(
+        Exit::kUsage,
+        "{} has {} context{}, fewer than the {} senders of a pair: name more fields in context, or "
+        "take the record out.",
+        record.place(), texts, texts == 1 ? "" : "s", senders);
+  });
+  dataset.fingerprint = fingerprint_in_order(hash_file_hex(path), dealt_text(senders));
   put_in_order(dataset);
   return dataset;
 }

@@ -80,6 +80,15 @@ fs::path find_explicit(std::string_view name, const fs::path& path, const fs::pa
 
 std::optional<fs::path> look_for_dataset(std::string_view name, const fs::path& data_folder) {
   const Source& source = source_of(name);
+  if (!source.parts.empty()) {
+    std::optional<fs::path> first;
+    for (const std::string_view part : source.parts) {
+      const auto found = look_for_dataset(part, data_folder);
+      if (!found) return std::nullopt;
+      if (!first) first = found;
+    }
+    return first;
+  }
   const std::vector<fs::path> found = candidates(source, data_folder);
   if (found.size() == 1) return found[0];
   if (found.size() > 1) {

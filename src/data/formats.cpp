@@ -17,9 +17,11 @@ using nlohmann::json;
 // The release compares len(context) with this (official_behaviour.md, 17).
 constexpr size_t kRepoBenchCharacters = 5000;
 
-// A context put together from a record's parts must hold something.
-std::string required_context(const Record& record, std::string context, std::string_view source) {
-  if (!strip(context).empty()) return context;
+// Texts that a context is put together from must hold something.
+std::vector<std::string> required_texts(const Record& record, std::vector<std::string> texts,
+                                        std::string_view source) {
+  const auto holds = [](const std::string& text) { return !strip(text).empty(); };
+  if (std::ranges::any_of(texts, holds)) return texts;
   fail(Exit::kUsage, "{}: its context, made of {}, is empty: correct the record or take it out.",
        record.place(), source);
 }
@@ -52,8 +54,8 @@ using Titled = std::pair<std::string, std::vector<std::string>>;  // a paragraph
 using Fact = std::pair<std::string, Integer<int64_t>>;            // a title, a sentence's place
 
 // Sentences in the order of the facts; a fact whose title or sentence is not there is passed over.
-std::string supporting_sentences(const std::vector<Titled>& paragraphs,
-                                 const std::vector<Fact>& facts) {
+std::vector<std::string> supporting_sentences(const std::vector<Titled>& paragraphs,
+                                              const std::vector<Fact>& facts) {
   std::vector<std::string> found;
   for (const auto& [title, place] : facts) {
     for (const auto& [name, sentences] : paragraphs) {
@@ -62,15 +64,15 @@ std::string supporting_sentences(const std::vector<Titled>& paragraphs,
       }
     }
   }
-  return join(found, "\n");
+  return found;
 }
 
 std::optional<Sample> hotpot_sample(const Record& record, const char* id,
                                     const std::vector<Titled>& paragraphs,
                                     const std::vector<Fact>& facts) {
   return Sample{.id = record.id(id),
-                .contexts = {required_context(record, supporting_sentences(paragraphs, facts),
-                                              "the sentences that supporting_facts names")},
+                .contexts = required_texts(record, supporting_sentences(paragraphs, facts),
+                                           "the sentences that supporting_facts names"),
                 .question = record.text("question"),
                 .answers = {record.text("answer")}};
 }
@@ -146,7 +148,7 @@ std::optional<Sample> read_musique(const Record& record) {
       part<std::vector<std::string>>(record, record.field("answer_aliases"), "'answer_aliases'"),
       std::back_inserter(answers));
   return Sample{.id = record.id("id"),
-                .contexts = {required_context(record, join(texts, "\n"), "supporting paragraphs")},
+                .contexts = required_texts(record, std::move(texts), "supporting paragraphs"),
                 .question = record.text("question"),
                 .answers = std::move(answers)};
 }
@@ -165,8 +167,8 @@ std::optional<Sample> read_scrolls(const Record& record) {
     fail(Exit::kUsage, "{}: 'input' has no question before its first blank line.", record.place());
   }
   return Sample{.id = record.id(record.has("pid") ? "pid" : "id"),
-                .contexts = {required_context(record, std::string(strip(input.substr(blank))),
-                                              "what follows the first blank line of 'input'")},
+                .contexts = required_texts(record, {std::string(strip(input.substr(blank)))},
+                                           "what follows the first blank line of 'input'"),
                 .question = std::move(question),
                 .answers = {record.text("output")}};
 }

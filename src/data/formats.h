@@ -14,7 +14,8 @@ namespace kvcomm {
 struct Form {
   std::string_view what;        // for messages: "HotpotQA's own JSON"
   bool (*fits)(const Record&);  // by the fields it has, whatever is wrong with them
-  std::optional<Sample> (*read)(const Record&);  // none: a record that the data set leaves out
+  // Its contexts are the texts that senders share. None: a record that the data set leaves out.
+  std::optional<Sample> (*read)(const Record&);
 };
 
 extern const Form kCountries;  // {id, prompt_A (context), prompt_B (question), y (answer)}
@@ -36,7 +37,8 @@ extern const Form kTmath;   // {socratic_questions (context), problem, solution}
 // All of them; where two fit a record, the first is meant.
 std::span<const Form* const> all_forms();
 
-// A record of one's own. Fails (kUsage) where one of the fields is missing or of another type.
+// A record of one's own, all its texts as contexts. Fails (kUsage) where one of the fields is
+// missing or of another type.
 Sample read_own(const Record& record, std::string_view dataset, const OwnFields& fields);
 
 // Which of LongBench's data sets a record of its forms belongs to; "" where it does not say.

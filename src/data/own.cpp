@@ -53,13 +53,11 @@ Sample read_own(const Record& record, std::string_view dataset, const OwnFields&
   if (!fields.id.empty()) {
     sample.id = text_or_whole(record, value("id", fields.id), fields.id, kId);
   }
-  std::vector<std::string> contexts;
   for (const std::string& name : fields.context) {
     for (const json* text : elements(record, value("context", name), name, kContexts)) {
-      contexts.push_back(record.text_of(*text, name));
+      sample.contexts.push_back(record.text_of(*text, name));
     }
   }
-  sample.contexts = {join(contexts, "\n")};
   sample.question = record.text_of(value("question", fields.question), fields.question);
   const std::string& answers = fields.answers;
   for (const json* answer : elements(record, value("answers", answers), answers, kAnswers)) {

@@ -30,20 +30,25 @@ const std::map<std::string_view, std::string_view> kOtherNames = {
 // the longbench_ ones as LongBench itself, but for the line of code that repobench-p compares,
 // which is RepoBench's).
 const std::vector<Source>& sources() {
+  using enum Dealt;
   static const std::vector<const Form*> kHotpots{&kHotpot, &kHotpotHub};
   static const std::vector<const Form*> kLongBenches{&kLongBench, &kLongBenchHub};
   static const std::vector<Source> table = {
       {{"countries", "qa", kF1, 5, 200, kAll, !kTruncates}, {&kCountries}},
       {{"tipsheets", "qa", kF1, 10, 500, kAll, !kTruncates}, {&kTipsheets}},
-      {{"demo", "qa", "includes", 16, kAny, kAll, !kTruncates}, {&kDemo}},
-      {{"hotpotqa", "qa", kF1, 48, 7405, 500, kTruncates}, kHotpots},
-      {{"hotpotqa_full", "qa", kF1, 48, 7405, kAll, kTruncates}, kHotpots},
+      {{"demo", "qa", "includes", 16, kAny, kAll, !kTruncates}, {&kDemo}, "", {}, kSentences},
+      {{"hotpotqa", "qa", kF1, 48, 7405, 500, kTruncates}, kHotpots, "", {}, kTexts},
+      {{"hotpotqa_full", "qa", kF1, 48, 7405, kAll, kTruncates}, kHotpots, "", {}, kTexts},
       {{"qasper", "qa", kF1, 128, 1726, 500, kTruncates}, {&kScrolls}},
       {{"qasper_full", "qa", kF1, 128, 1726, kAll, kTruncates}, {&kScrolls}},
-      {{"musique", "qa", kF1, 48, 2417, 500, kTruncates}, {&kMusique}},
-      {{"musique_full", "qa", kF1, 48, 2417, kAll, kTruncates}, {&kMusique}},
+      {{"musique", "qa", kF1, 48, 2417, 500, kTruncates}, {&kMusique}, "", {}, kTexts},
+      {{"musique_full", "qa", kF1, 48, 2417, kAll, kTruncates}, {&kMusique}, "", {}, kTexts},
       {{"multifieldqa_en", "qa", kF1, 64, 150, kAll, kTruncates}, kLongBenches, "multifieldqa_en"},
-      {{"twowikimqa", "qa", kF1, 32, 200, kAll, kTruncates}, kLongBenches, "2wikimqa"},
+      {{"twowikimqa", "qa", kF1, 32, 200, kAll, kTruncates},
+       kLongBenches,
+       "2wikimqa",
+       {},
+       kPassages},
       {{"tmath", "math", kRouge, 256, 4043, 300, kTruncates}, {}, "", tmath_folder()},
       {{"samsum", "summary", kRouge, 300, 819, kAll, kTruncates}, {&kSamsum}},
       {{"repobench", "code", kEdit, 100, kAny, 1000, kTruncates}, {&kRepoBench}},
@@ -65,6 +70,10 @@ const std::vector<Source>& sources() {
       {{"longbench_repobench-p", "code", kEdit, 64, 500, kAll, kTruncates},
        kLongBenches,
        "repobench-p"},
+      {.info = {"countries+tipsheets", "qa", kF1, 10, 700, kAll, !kTruncates},
+       .parts = {"countries", "tipsheets"}},
+      {.info = {"countries+multifieldqa_en", "qa", kF1, 64, 350, kAll, kTruncates},
+       .parts = {"countries", "multifieldqa_en"}},
   };
   return table;
 }

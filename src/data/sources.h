@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "data/deal.h"
 #include "data/folders.h"
 #include "data/formats.h"
 
@@ -11,9 +12,11 @@ namespace kvcomm {
 
 struct Source {
   DatasetInfo info;
-  std::vector<const Form*> forms;   // of its one file; none: it is a folder
-  std::string_view longbench_part;  // which of LongBench's data sets it is; "": none
-  std::optional<FolderForm> folder;
+  std::vector<const Form*> forms = {};   // of its one file; none: it is a folder, or a mix
+  std::string_view longbench_part = {};  // which of LongBench's data sets it is; "": none
+  std::optional<FolderForm> folder = {};
+  Dealt dealt = Dealt::kNothing;
+  std::vector<std::string_view> parts = {};  // of a mix: the data sets that it is made of
 };
 
 const std::vector<Source>& sources();

@@ -1,5 +1,6 @@
 #include "lane/announce.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -41,19 +42,25 @@ std::string few(const std::set<std::string>& values) {
   return join(shown, ", ");
 }
 
+// "a sender", "2 senders".
+std::string senders_text(size_t senders) {
+  return senders == 1 ? "a sender" : fmt::format("{} senders", senders);
+}
+
 std::string many_lanes(const std::vector<ShownSeat>& ranks, size_t lanes) {
   std::set<std::string> hosts, devices, transports, threads;
+  size_t senders = 0;
   for (const ShownSeat& seat : ranks) {
+    senders += seat.role == Role::kSender;
     hosts.insert(seat.host);
     devices.insert(seat.device.substr(0, seat.device.find(':')));
     transports.insert(seat.transport);
     threads.insert(std::to_string(seat.threads));
   }
   return fmt::format(
-      "{} lanes of a sender and a receiver: {} ranks on {} ({}), {}, {} threads "
-      "each, by {}.",
-      lanes, ranks.size(), count(hosts.size(), "host"), few(hosts), few(devices), few(threads),
-      few(transports));
+      "{} lanes of {} and a receiver: {} ranks on {} ({}), {}, {} threads each, by {}.", lanes,
+      senders_text(std::max<size_t>(1, senders / lanes)), ranks.size(), count(hosts.size(), "host"),
+      few(hosts), few(devices), few(threads), few(transports));
 }
 
 std::string model_text(const std::string& folder) {
@@ -74,22 +81,27 @@ std::string sweep_line(const Config& config) {
 }
 
 std::vector<std::string> seat_lines(const std::vector<ShownSeat>& ranks) {
-  std::map<int, std::map<Role, size_t>> lanes;  // ranks by lane and role
+  std::map<int, std::map<Role, std::vector<size_t>>> lanes;  // ranks by lane and role
   for (size_t rank = 0; rank < ranks.size(); ++rank) {
-    lanes[ranks[rank].lane][ranks[rank].role] = rank;
+    lanes[ranks[rank].lane][ranks[rank].role].push_back(rank);
   }
   if (lanes.size() > kLanesShown) return {many_lanes(ranks, lanes.size())};
   std::vector<std::string> lines;
   for (const auto& [lane, roles] : lanes) {
     if (roles.contains(Role::kBoth)) {
       lines.push_back(fmt::format("Lane {}: one process plays both ends ({}).", lane,
-                                  where(ranks[roles.at(Role::kBoth)])));
+                                  where(ranks[roles.at(Role::kBoth).front()])));
       continue;
     }
-    const size_t sender = roles.at(Role::kSender), receiver = roles.at(Role::kReceiver);
-    lines.push_back(fmt::format("Lane {}: sender is rank {} ({}), receiver rank {} ({}), by {}.",
-                                lane, sender, where(ranks[sender]), receiver,
-                                where(ranks[receiver]), ranks[sender].transport));
+    std::vector<std::string> senders;
+    for (const size_t rank : roles.at(Role::kSender)) {
+      senders.push_back(fmt::format("rank {} ({})", rank, where(ranks[rank])));
+    }
+    const size_t receiver = roles.at(Role::kReceiver).front();
+    lines.push_back(fmt::format("Lane {}: {} {}, receiver rank {} ({}), by {}.", lane,
+                                senders.size() == 1 ? "sender is" : "senders are",
+                                join(senders, " and "), receiver, where(ranks[receiver]),
+                                ranks[receiver].transport));
   }
   return lines;
 }
@@ -109,10 +121,12 @@ void log_seats(Communicator& world, const Seat& seat, int threads) {
   for (const std::string& line : seat_lines(ranks)) spdlog::info("{}", line);
 }
 
-std::string loading_line(int lane, const std::string& sender, const std::string& receiver) {
-  if (sender == receiver) return fmt::format("Lane {} loads {}.", lane, model_text(sender));
+std::string loading_line(int lane, const std::vector<std::string>& senders,
+                         const std::string& receiver) {
+  const bool one_model = senders.size() == 1 && senders.front() == receiver;
+  if (one_model) return fmt::format("Lane {} loads {}.", lane, model_text(receiver));
   std::vector<std::string> models;
-  if (!sender.empty()) models.push_back(model_text(sender) + " as sender");
+  for (const std::string& sender : senders) models.push_back(model_text(sender) + " as sender");
   if (!receiver.empty()) models.push_back(model_text(receiver) + " as receiver");
   return fmt::format("Lane {} loads {}.", lane, join(models, " and "));
 }

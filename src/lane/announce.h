@@ -27,8 +27,9 @@ std::vector<std::string> seat_lines(const std::vector<ShownSeat>& ranks);
 // Collective: rank 0 logs those lines.
 void log_seats(Communicator& world, const Seat& seat, int threads);
 
-// "Lane 0 loads 'models/a' (0.3 MB) as sender and ...": the models' folders, "" for one that is
-// loaded already.
-std::string loading_line(int lane, const std::string& sender, const std::string& receiver);
+// "Lane 0 loads 'models/a' (0.3 MB) as sender and ...": the models' folders, of those alone that
+// are not loaded yet ("": the receiver is).
+std::string loading_line(int lane, const std::vector<std::string>& senders,
+                         const std::string& receiver);
 
 }  // namespace kvcomm

@@ -53,10 +53,57 @@ void AnsweringEnd::calibrate(Calibration& calibration, Batch& batch,
   }
 }
 
+std::optional<std::vector<int>> AnsweringEnd::recalibrate(const TaskCell& cell,
+                                                          Calibration& calibration, Batch& batch,
+                                                          Report& out) {
+  const std::vector<uint64_t> messages_before = messages();
+  const uint64_t bytes_before = kv_bytes(), back_before = back_bytes();
+  try {
+    out.recalibration = chosen(cell, calibration, batch);
+  } catch (const std::exception& error) {
+    give_up(calibration.exchange(), batch, error, messages_before);
+    const std::string reason = reason_of(error);
+    for (SendEnd* back : back_) {
+      back->offer(failure_header(batch.exchange(), PayloadKind::kLayers, reason));
+      back->flush();
+    }
+    out.failures.push_back({.sample = batch.sample(0).index,
+                            .attempt = batch.exchange().attempt,
+                            .step = "recalibration",
+                            .what = reason});
+    return std::nullopt;
+  }
+  for (SendEnd* back : back_) {
+    send_layers(batch, *back, out.recalibration.layers);
+    back->flush();
+  }
+  out.recalibration.bytes = kv_bytes() - bytes_before;
+  out.recalibration.return_bytes = back_bytes() - back_before;
+  return out.recalibration.layers;
+}
+
+RecalibrationRecord AnsweringEnd::chosen(const TaskCell& cell, Calibration& calibration,
+                                         Batch& batch) {
+  std::vector<Request> requests = receive(calibration.exchange(), batch);
+  calibration.add(batch, requests);
+  RecalibrationRecord record{.sample = batch.sample(0).index,
+                             .importance = calibration.importance()};
+  record.layers = type_of(cell.spec)
+                      .choose(cell.spec, record.importance,
+                              static_cast<int>(record.importance.size()), batch.fidelity())
+                      .layers();
+  std::vector<SampleRow> rows =
+      sample_rows(batch, calibration.exchange(), wires_, session_.dataset_config());
+  ask(std::move(requests), cell, batch, rows);
+  record.answer = rows.front().answer;
+  record.score = rows.front().score;
+  return record;
+}
+
 std::vector<Request> AnsweringEnd::receive(const Method& method, Batch& batch) {
   const PhaseWatch watch(batch, waited_s());
   std::vector<Request> requests = method.receive(batch, wires_);
-  if (!method.script().empty()) watch.count_wire(busy_, waited_s());
+  if (!method.script(/*sender=*/0).empty()) watch.count_wire(busy_, waited_s());
   return requests;
 }
 
@@ -79,7 +126,8 @@ void AnsweringEnd::ask(std::vector<Request> requests, const TaskCell& cell, Batc
 }
 
 bool AnsweringEnd::broken() const {
-  return (outgoing_ != nullptr && outgoing_->broken()) ||
+  return std::ranges::any_of(outgoing_, &SendEnd::broken) ||
+         std::ranges::any_of(back_, &SendEnd::broken) ||
          std::ranges::any_of(wires_, &ReceiveEnd::broken);
 }
 
@@ -101,12 +149,17 @@ uint64_t AnsweringEnd::kv_bytes() const {
   return bytes;
 }
 
+uint64_t AnsweringEnd::back_bytes() const {
+  uint64_t bytes = 0;
+  for (const SendEnd* back : back_) bytes += back->ledger().of(PayloadKind::kLayers).payload;
+  return bytes;
+}
+
 // The work on an exchange failed: what the senders have for it is taken off the wires, so that the
 // next exchange finds its own.
 void AnsweringEnd::give_up(const Method& method, const Batch& batch, const std::exception& error,
                            std::span<const uint64_t> messages_before) {
   throw_if_fatal(error, broken(), device_);
-  const std::vector<ScriptMessage> script = method.script();
   const auto attempt = [&](auto&& work) {
     try {
       work();
@@ -117,6 +170,7 @@ void AnsweringEnd::give_up(const Method& method, const Batch& batch, const std::
   };
   for (size_t w = 0; w < wires_.size(); ++w) {
     ReceiveEnd& wire = *wires_[w];
+    const std::vector<ScriptMessage> script = method.script(w);
     attempt([&] { wire.settle(reason_of(error)); });
     for (size_t i = wire.messages() - messages_before[w]; i < script.size(); ++i) {
       attempt([&] {

@@ -4,6 +4,7 @@
 
 #include <c10/core/Device.h>
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -19,12 +20,19 @@ namespace kvcomm {
 
 class AnsweringEnd {
  public:
-  // wires: one a sender. outgoing: this rank's own, attended to meanwhile; or nullptr. busy: where
-  // its seconds are counted. All must outlive it.
-  AnsweringEnd(std::vector<ReceiveEnd*> wires, const SendEnd* outgoing, const PairSession& session,
-               at::Device device, RankRecord& busy)
-      : wires_(std::move(wires)),
-        outgoing_(outgoing),
+  // What it hears by, one wire a sender; what it says back by, likewise; and what else this rank
+  // sends by. All must outlive it.
+  struct Wires {
+    std::vector<ReceiveEnd*> in;
+    std::vector<SendEnd*> back;
+    std::vector<const SendEnd*> outgoing;
+  };
+
+  // busy: where its seconds are counted. All must outlive it.
+  AnsweringEnd(Wires wires, const PairSession& session, at::Device device, RankRecord& busy)
+      : wires_(std::move(wires.in)),
+        back_(std::move(wires.back)),
+        outgoing_(std::move(wires.outgoing)),
         session_(session),
         device_(device),
         busy_(busy) {}
@@ -35,6 +43,11 @@ class AnsweringEnd {
   // Adds the batch's importances, or what failed to `failures`.
   void calibrate(Calibration& calibration, Batch& batch, std::vector<FailureRecord>& failures);
 
+  // Chooses a cell's layers by the one sample of a batch, answers it with all of them, and tells
+  // the senders. None: it failed, which they are told too.
+  std::optional<std::vector<int>> recalibrate(const TaskCell& cell, Calibration& calibration,
+                                              Batch& batch, Report& out);
+
   // Payload of keys and values that has come so far.
   uint64_t kv_bytes() const;
 
@@ -42,6 +55,8 @@ class AnsweringEnd {
   std::vector<Request> receive(const Method& method, Batch& batch);
   void ask(std::vector<Request> requests, const TaskCell& cell, Batch& batch,
            std::vector<SampleRow>& rows);
+  RecalibrationRecord chosen(const TaskCell& cell, Calibration& calibration, Batch& batch);
+  uint64_t back_bytes() const;
   bool broken() const;
   std::vector<uint64_t> messages() const;
   Seconds waited_s() const;
@@ -49,7 +64,8 @@ class AnsweringEnd {
                std::span<const uint64_t> messages_before);
 
   std::vector<ReceiveEnd*> wires_;
-  const SendEnd* outgoing_;
+  std::vector<SendEnd*> back_;
+  std::vector<const SendEnd*> outgoing_;
   const PairSession& session_;
   at::Device device_;
   RankRecord& busy_;

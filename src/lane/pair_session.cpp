@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -33,7 +34,7 @@ Seconds PairSession::prepare(const Task& task) {
     compare_ends(task.pair);
   }
   if (new_pair || dataset_index_ != task.dataset) {
-    dataset_ = load_configured_dataset(config_, task.dataset);
+    dataset_ = load_configured_dataset(config_, task.dataset, senders_of(config_));
     dataset_index_ = task.dataset;
     prompt_builder_.emplace(
         make_prompt_builder(config_, config_.pairs.at(task.pair), dataset_->info, receiver_.text));
@@ -52,61 +53,77 @@ Seconds PairSession::prepare(const Task& task) {
   return load_s;
 }
 
+std::shared_ptr<const Decoder> PairSession::load(const std::string& folder) const {
+  try {
+    return std::make_shared<const Decoder>(folder, scalar_type(config_.run.dtype), seat_.device,
+                                           other_head(fidelity_), config_.run.prefill_tokens);
+  } catch (const c10::Error& error) {
+    fail(Exit::kEnvironment, "The model '{}' could not be loaded onto the device {}: {}", folder,
+         seat_.device.str(), reason_of(error));
+  }
+}
+
 void PairSession::load_pair(size_t index) {
   const PairConfig& pair = config_.pairs.at(index);
-  const std::string sender = model_folder(config_, pair.sender).string();
+  std::vector<std::string> senders;
+  for (const std::string& sender : pair.senders) {
+    senders.push_back(model_folder(config_, sender).string());
+  }
   const std::string receiver = model_folder(config_, pair.receiver).string();
-  const bool new_sender = sender != sender_folder_, new_receiver = receiver != receiver_folder_;
-  if (seat_.receives() && (new_sender || new_receiver)) {  // one end speaks for both
-    spdlog::info("{}",
-                 loading_line(seat_.lane, new_sender ? sender : "", new_receiver ? receiver : ""));
-  }
-  const auto load = [&](const std::string& folder) {
-    try {
-      return std::make_shared<const Decoder>(
-          folder, scalar_type(config_.run.dtype), seat_.device,
-          fidelity_.tie_other_head ? OtherHead::kDropped : OtherHead::kUsed,
-          config_.run.prefill_tokens);
-    } catch (const c10::Error& error) {
-      fail(Exit::kEnvironment, "The model '{}' could not be loaded onto the device {}: {}", folder,
-           seat_.device.str(), reason_of(error));
-    }
-  };
-  const auto known = [&](const std::string& folder) {
-    return folder == sender_folder_ && sender_.model != nullptr ? sender_
-           : folder == receiver_folder_                         ? receiver_
-                                                                : Agent();
-  };
-  Agent for_sender = seat_.sends() ? known(sender) : Agent();
-  Agent for_receiver = seat_.receives() ? known(receiver) : Agent();
   const auto text = receiver == receiver_folder_ ? receiver_.text : load_text(receiver);
+  std::set<std::string> wanted;
+  for (const size_t played : seat_.plays_senders()) wanted.insert(senders[played]);
+  if (seat_.receives()) wanted.insert(receiver);
   // What this pair does not use goes before anything is loaded: there may be no room for both.
-  sender_ = receiver_ = {};
-  const auto fresh = [&](const std::string& folder) {
-    return Agent{.model = load(folder), .prefixes = std::make_shared<PrefixCache>()};
-  };
-  if (seat_.sends() && for_sender.model == nullptr) for_sender = fresh(sender);
-  if (seat_.receives() && for_receiver.model == nullptr) {
-    for_receiver = seat_.sends() && sender == receiver ? for_sender : fresh(receiver);
+  senders_.clear();
+  receiver_ = {};
+  std::erase_if(loaded_, [&](const auto& model) { return !wanted.contains(model.first); });
+  if (seat_.receives()) log_loading(senders, receiver);
+  for (const std::string& folder : wanted) {
+    if (loaded_.contains(folder)) continue;
+    loaded_[folder] = {.model = load(folder), .prefixes = std::make_shared<PrefixCache>()};
   }
-  for_sender.text = for_receiver.text = text;
-  sender_ = std::move(for_sender);
-  receiver_ = std::move(for_receiver);
-  sender_folder_ = sender;
+  const auto agent = [&](const std::string& folder) {
+    Agent found = loaded_.contains(folder) ? loaded_.at(folder) : Agent();
+    found.text = text;
+    return found;
+  };
+  for (const std::string& folder : senders) senders_.push_back(agent(folder));
+  receiver_ = agent(receiver);
   receiver_folder_ = receiver;
+  sender_folders_ = std::move(senders);
   pair_ = index;
 }
 
+// One end speaks for all.
+void PairSession::log_loading(const std::vector<std::string>& senders,
+                              const std::string& receiver) const {
+  std::vector<std::string> fresh;
+  for (const std::string& sender : senders) {
+    const bool known = std::ranges::count(sender_folders_, sender) > 0;
+    if (!known && std::ranges::count(fresh, sender) == 0) fresh.push_back(sender);
+  }
+  const std::string fresh_receiver = receiver == receiver_folder_ ? "" : receiver;
+  if (fresh.empty() && fresh_receiver.empty()) return;
+  spdlog::info("{}", loading_line(seat_.lane, fresh, fresh_receiver));
+}
+
 // What the sweep's methods send depends on these: they must be the same at both ends. The receiver
-// also learns what ends the sender's words.
+// also learns what ends each sender's words.
 void PairSession::compare_ends(size_t pair) {
-  sender_eos_ =
-      make_decoding(own_model(), GeneratedBy::kModel, fidelity_, /*max_new_tokens=*/0).eos;
+  sender_eos_.assign(senders_.size(), {});
+  for (const size_t played : seat_.plays_senders()) sender_eos_[played] = eos_of(senders_[played]);
   for (const int peer : seat_.peers()) compare_with(peer, pair);
 }
 
+// The ids that end what an agent's model says.
+std::vector<int64_t> PairSession::eos_of(const Agent& agent) const {
+  return make_decoding(agent.model->config(), GeneratedBy::kModel, fidelity_, /*max_new_tokens=*/0)
+      .eos;
+}
+
 void PairSession::compare_with(int peer_rank, size_t pair) {
-  const ModelConfig& model = own_model();
+  const ModelConfig& model = own_agent().model->config();
   nlohmann::json mine = {{"wire version", kWireVersion},
                          {"dtype", to_text(config_.run.dtype)},
                          {"tokenizer", receiver_.text->tokenizer.hash()}};
@@ -120,7 +137,7 @@ void PairSession::compare_with(int peer_rank, size_t pair) {
   }
   const std::string peer = fmt::format("rank {} of lane {}", peer_rank, seat_.lane);
   nlohmann::json told = mine;
-  told["eos"] = sender_eos_;
+  told["eos"] = eos_of(own_agent());
   lane_->send(told.dump(), peer_rank, kHandshakeTag,
               {config_.run.timeout_s, "the sending of the handshake", peer});
   const nlohmann::json theirs = nlohmann::json::parse(
@@ -133,11 +150,12 @@ void PairSession::compare_with(int peer_rank, size_t pair) {
            config_.pairs[pair].name, seat_.lane, what, value.dump(), theirs.at(what).dump(), peer);
     }
   }
-  if (!seat_.sends()) sender_eos_ = theirs.at("eos").get<std::vector<int64_t>>();
+  // In a lane a sender's rank is its number.
+  if (!seat_.sends()) theirs.at("eos").get_to(sender_eos_.at(static_cast<size_t>(peer_rank)));
 }
 
-const ModelConfig& PairSession::own_model() const {
-  return (seat_.sends() ? sender_ : receiver_).model->config();
+const Agent& PairSession::own_agent() const {
+  return seat_.receives() ? receiver_ : senders_[static_cast<size_t>(seat_.sender)];
 }
 
 }  // namespace kvcomm

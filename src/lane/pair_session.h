@@ -2,6 +2,7 @@
 // as tasks stay with them.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,18 +30,22 @@ class PairSession {
   // that rank 0 planned with, (kIntegrity) where the ends differ.
   Seconds prepare(const Task& task);
 
-  const Agent& sender() const { return sender_; }
+  // Those that this rank does not play have no model.
+  const Agent& sender(size_t index) const { return senders_.at(index); }
   const Agent& receiver() const { return receiver_; }
   const Dataset& dataset() const { return *dataset_; }
   const DatasetConfig& dataset_config() const { return config_.datasets[*dataset_index_]; }
   const PromptBuilder& prompts() const { return *prompt_builder_; }
-  int64_t model_layers() const { return own_model().layers; }
+  int64_t model_layers() const { return own_agent().model->config().layers; }
 
   const Terms& terms() const { return *terms_; }
 
  private:
-  const ModelConfig& own_model() const;  // this rank's, the sender's where it plays both
+  const Agent& own_agent() const;  // this rank's, the receiver where it plays all
+  std::vector<int64_t> eos_of(const Agent& agent) const;
+  void log_loading(const std::vector<std::string>& senders, const std::string& receiver) const;
   void load_pair(size_t pair);
+  std::shared_ptr<const Decoder> load(const std::string& folder) const;
   void compare_ends(size_t pair);
   void compare_with(int peer, size_t pair);
 
@@ -49,9 +54,12 @@ class PairSession {
   Communicator* lane_;
   Fidelity fidelity_;
   std::optional<size_t> pair_, dataset_index_;
-  std::string sender_folder_, receiver_folder_;  // of the models that are loaded
-  Agent sender_, receiver_;
-  std::vector<int64_t> sender_eos_;  // what ends the sender's words
+  std::map<std::string, Agent> loaded_;      // this rank's models, by folder: each once
+  std::vector<std::string> sender_folders_;  // of the pair
+  std::string receiver_folder_;
+  std::vector<Agent> senders_;
+  Agent receiver_;
+  std::vector<std::vector<int64_t>> sender_eos_;  // what ends the words of each
   std::optional<Dataset> dataset_;
   std::optional<PromptBuilder> prompt_builder_;
   std::optional<Terms> terms_;

@@ -21,6 +21,8 @@ uint64_t SampleRow::*column_of(PayloadKind kind) {
       return &SampleRow::vector_bytes;
     case PayloadKind::kHidden:
       return &SampleRow::hidden_bytes;
+    case PayloadKind::kLayers:
+      break;  // goes back, and is no row's
   }
   fail(Exit::kInternal, "Kind {} has no column.", static_cast<int>(kind));
 }
@@ -34,7 +36,9 @@ void add_arrival(SampleRow& row, const ReceivedSample& arrival) {
   row.wire_hidden_s = arrival.wire_hidden_s;
 }
 
-void add_bytes(SampleRow& row, const Ledger& ledger, const ExchangeId& exchange, PayloadKind kind) {
+// Adds what a wire brought; returns its bytes.
+Bytes add_bytes(SampleRow& row, const Ledger& ledger, const ExchangeId& exchange,
+                PayloadKind kind) {
   const Bytes bytes = ledger.of_sample(exchange.cell, row.sample, exchange.attempt);
   row.payload_bytes += bytes.payload;
   row.*column_of(kind) += bytes.payload;
@@ -43,6 +47,7 @@ void add_bytes(SampleRow& row, const Ledger& ledger, const ExchangeId& exchange,
       ledger.kv_layers_of_sample(exchange.cell, row.sample, exchange.attempt);
   row.layer_bytes.resize(std::max(row.layer_bytes.size(), layers.size()));
   for (size_t layer = 0; layer < layers.size(); ++layer) row.layer_bytes[layer] += layers[layer];
+  return bytes;
 }
 
 }  // namespace
@@ -50,7 +55,7 @@ void add_bytes(SampleRow& row, const Ledger& ledger, const ExchangeId& exchange,
 std::vector<SampleRow> sample_rows(const Batch& batch, const Method& method,
                                    std::span<ReceiveEnd* const> wires,
                                    const DatasetConfig& dataset) {
-  const std::vector<ScriptMessage> script = method.script();
+  const std::vector<ScriptMessage> script = method.script(/*sender=*/0);
   std::vector<SampleRow> rows;
   for (size_t i = 0; i < batch.size(); ++i) {
     SampleRow& row = rows.emplace_back(SampleRow{.sample = batch.sample(i).index,
@@ -59,8 +64,17 @@ std::vector<SampleRow> sample_rows(const Batch& batch, const Method& method,
                                                  .further_scores = unscored(dataset)});
     if (i < batch.arrivals.size()) add_arrival(row, batch.arrivals[i]);
     if (script.empty()) continue;
-    for (const ReceiveEnd* wire : wires) {
-      add_bytes(row, wire->ledger(), batch.exchange(), script.front().kind);
+    for (size_t sender = 0; sender < wires.size(); ++sender) {
+      const Bytes bytes =
+          add_bytes(row, wires[sender]->ledger(), batch.exchange(), script.front().kind);
+      if (wires.size() == 1) continue;
+      SenderPart part{.payload_bytes = bytes.payload, .header_bytes = bytes.header};
+      if (i < batch.arrivals.size() && sender < batch.arrivals[i].parts.size()) {
+        const ReceivedSample::Part& of_sender = batch.arrivals[i].parts[sender];
+        part.context_tokens = static_cast<uint64_t>(of_sender.context_tokens);
+        part.prefill_s = of_sender.prefill_s;
+      }
+      row.senders.push_back(part);
     }
   }
   return rows;

@@ -32,9 +32,20 @@ struct Seat {
     std::iota(all.begin(), all.end(), 0);
     return all;
   }
-  // The other end's rank of each of its pipes: one that plays both ends has one to itself.
+  // The other end's rank of each of its pipes: one that plays all ends has them to itself.
   std::vector<int> pipe_peers() const {
-    return role == Role::kBoth ? std::vector<int>{rank_in_lane()} : peers();
+    const auto pipes = static_cast<size_t>(senders);
+    return role == Role::kBoth ? std::vector<int>(pipes, rank_in_lane()) : peers();
+  }
+  // Which of the lane's senders it plays.
+  std::vector<size_t> plays_senders() const {
+    if (role == Role::kReceiver) return {};
+    std::vector<size_t> played{static_cast<size_t>(sender)};
+    if (role == Role::kBoth) {
+      played.resize(static_cast<size_t>(senders));
+      std::iota(played.begin(), played.end(), size_t{0});
+    }
+    return played;
   }
 };
 

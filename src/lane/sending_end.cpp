@@ -8,10 +8,11 @@
 
 namespace kvcomm {
 
-void SendingEnd::send(const Method& method, Batch& batch) {
+void SendingEnd::send(const Method& method, Batch& batch, Substitute substitute) {
   const PhaseWatch watch(batch, wire_.waited_s());
   const uint64_t messages = wire_.messages();
   batch.meanwhile = [this] { wire_.progress(); };  // its seconds are in the watch's
+  wire_.set_substitute(std::move(substitute));
   try {
     method.send(batch, wire_);
   } catch (const std::exception& error) {
@@ -29,7 +30,7 @@ void SendingEnd::send(const Method& method, Batch& batch) {
 void SendingEnd::tell_failure(const Method& method, const Batch& batch, const std::string& reason,
                               uint64_t offered) {
   wire_.settle(reason);
-  const std::vector<ScriptMessage> script = method.script();
+  const std::vector<ScriptMessage> script = method.script(batch.sender());
   for (size_t i = offered; i < script.size(); ++i) {
     wire_.offer(failure_header(batch.exchange(), script[i].kind, reason));
   }

@@ -1,4 +1,4 @@
-// The sending end of a lane: its part of each exchange.
+// A sending end of a lane: its part of each exchange.
 #pragma once
 
 #include <c10/core/Device.h>
@@ -17,7 +17,8 @@ class SendingEnd {
 
   // Whatever fails here is told to the receiver, which makes the rows; only a broken transport or
   // device throws. Returns without waiting for the receiver, unless it is too far ahead of it.
-  void send(const Method& method, Batch& batch);
+  // substitute: what goes in each tensor's place, where the exchange is a control.
+  void send(const Method& method, Batch& batch, Substitute substitute = nullptr);
   // Lets what was sent advance.
   void attend();
   // Waits until it has left.

@@ -151,7 +151,7 @@ std::vector<LaneRanks> make_lanes(const std::vector<int>& nodes, Placement place
 
 Layout lay_out(Communicator& world, const RunConfig& run, const std::string& device, int senders) {
   Communicator node = world.split_by_node();
-  Layout layout{.ranks_on_node = node.size(), .rank_on_node = node.rank()};
+  Layout layout{.senders = senders, .ranks_on_node = node.size(), .rank_on_node = node.rank()};
   agree_on_devices(world, device, layout);
   layout.node_cores = cores_of(
       node.all_gather(own_cores(), {kTogether_s, "the cores of this node's ranks", "its ranks"}));
@@ -175,7 +175,8 @@ Seat seat_of(const Layout& layout, int rank, const Config& config, const std::st
     seat.role = ranks.is_one_rank()      ? Role::kBoth
                 : ranks.receiver == rank ? Role::kReceiver
                                          : Role::kSender;
-    seat.senders = std::max(1, static_cast<int>(std::ssize(ranks.senders)));
+    seat.senders =
+        ranks.is_one_rank() ? layout.senders : static_cast<int>(std::ssize(ranks.senders));
     if (seat.role == Role::kSender) seat.sender = static_cast<int>(sender - ranks.senders.begin());
   }
   seat.device = layout.device;

@@ -20,6 +20,7 @@ inline constexpr Seconds kTogether_s = 600;  // for what all ranks say at about 
 // Where each rank stands: computed alike on every rank from the nodes they run on.
 struct Layout {
   std::vector<LaneRanks> lanes;
+  int senders = 1;  // of each
   int ranks_on_node = 1, rank_on_node = 0;
   int node_cores = 1;            // that the node's ranks may use together
   at::Device device = at::kCPU;  // this rank's
@@ -39,15 +40,13 @@ int gpu_count();
 void check_launcher(int size);
 
 // Fails (kUsage) where a world of that size has no whole lanes of so many senders and a receiver.
-void check_world(int size, Placement placement, int senders = 1);
+void check_world(int size, Placement placement, int senders);
 
 // The lanes of a world. nodes: of each rank, one number for those of one node.
-std::vector<LaneRanks> make_lanes(const std::vector<int>& nodes, Placement placement,
-                                  int senders = 1);
+std::vector<LaneRanks> make_lanes(const std::vector<int>& nodes, Placement placement, int senders);
 
 // Collective. Fails (kEnvironment) where ranks would run on different kinds of device.
-Layout lay_out(Communicator& world, const RunConfig& run, const std::string& device,
-               int senders = 1);
+Layout lay_out(Communicator& world, const RunConfig& run, const std::string& device, int senders);
 
 // Fails where the configured transport cannot be: kEnvironment (NCCL), kUsage (a world of one).
 Seat seat_of(const Layout& layout, int rank, const Config& config, const std::string& device);

@@ -6,8 +6,13 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/log.h"
+#include "lane/failures.h"
+#include "lane/sample_rows.h"
 #include "method/calibration.h"
+#include "method/control.h"
 #include "method/method.h"
+#include "method/wire.h"
 #include "model/device_watch.h"
 #include "store/process.h"
 
@@ -40,16 +45,50 @@ std::string role_name(Role role) {
 
 // The same samples at either end.
 struct Worker::Batches {
-  Batches(const PairSession& session, std::span<const Sample* const> samples)
-      : sent(session.sender(), session.terms(), samples),
+  Batches(const PairSession& session, const Seat& seat, std::span<const Sample* const> samples)
+      : session(session),
+        seat(seat),
+        sent(by_senders(samples)),
         received(session.receiver(), session.terms(), samples) {}
 
   void begin(const ExchangeId& exchange) {
-    sent.begin(exchange);
+    for (std::vector<Batch>* batches : {&sent, &deranged}) {
+      for (Batch& batch : *batches) batch.begin(exchange);
+    }
     received.begin(exchange);
   }
 
-  Batch sent, received;
+  // What the senders read for a cell: under that control other samples, in the place of these.
+  std::span<Batch> for_cell(const MethodSpec& spec, const ExchangeId& exchange) {
+    if (control_of(spec) != Control::kDeranged || sent.empty()) return sent;
+    if (deranged.empty()) {
+      const std::vector<Sample>& all = session.dataset().samples;
+      for (const Sample* sample : sent.front().samples()) {
+        others.push_back(all[kvcomm::deranged(sample->index, all.size())]);
+        others.back().index = sample->index;
+      }
+      std::vector<const Sample*> samples;
+      for (const Sample& other : others) samples.push_back(&other);
+      deranged = by_senders(samples);
+      for (Batch& batch : deranged) batch.begin(exchange);
+    }
+    return deranged;
+  }
+
+  // A batch for each sender that this rank plays.
+  std::vector<Batch> by_senders(std::span<const Sample* const> samples) const {
+    std::vector<Batch> batches;
+    for (const size_t sender : seat.plays_senders()) {
+      batches.emplace_back(session.sender(sender), session.terms(), samples, sender);
+    }
+    return batches;
+  }
+
+  const PairSession& session;
+  const Seat& seat;
+  std::vector<Sample> others;  // that deranged batches refer to
+  std::vector<Batch> sent, deranged;
+  Batch received;
 };
 
 Worker::Worker(const Config& config, Seat seat, TaskLink& tasks, Communicator* lane)
@@ -62,25 +101,41 @@ Worker::Worker(const Config& config, Seat seat, TaskLink& tasks, Communicator* l
 }
 
 void Worker::open_pipes(Communicator* lane) {
-  std::vector<ReceiveEnd*> incoming;
-  const SendEnd* outgoing = nullptr;
+  AnsweringEnd::Wires wires;
   for (const int peer : seat_.pipe_peers()) {
-    const PipeEnds& pipe = pipes_.emplace_back(
-        open_ends({.transport = seat_.transport,
-                   .sends = seat_.sends(),
-                   .receives = seat_.receives(),
-                   .peer = peer,
-                   .end = {.device = seat_.device,
-                           .timeout_s = config_.run.timeout_s,
-                           .peer = fmt::format("rank {} of lane {}", peer, seat_.lane)}},
-                  lane));
+    const PipeEnds& pipe = pipes_.emplace_back(open_pipe(peer, lane));
+    const PipeEnds& back = return_pipes_.emplace_back(open_return_pipe(peer, lane));
     if (pipe.sender != nullptr) {
-      sending_.emplace(*pipe.sender, seat_.device, busy_);
-      outgoing = pipe.sender.get();
+      sending_.emplace_back(*pipe.sender, seat_.device, busy_);
+      wires.outgoing.push_back(pipe.sender.get());
     }
-    if (pipe.receiver != nullptr) incoming.push_back(pipe.receiver.get());
+    if (pipe.receiver != nullptr) wires.in.push_back(pipe.receiver.get());
+    if (back.sender != nullptr) wires.back.push_back(back.sender.get());
   }
-  answering_.emplace(std::move(incoming), outgoing, session_, seat_.device, busy_);
+  answering_.emplace(std::move(wires), session_, seat_.device, busy_);
+}
+
+PipeEnds Worker::open_pipe(int peer, Communicator* lane) {
+  return open_ends({.transport = seat_.transport,
+                    .sends = seat_.sends(),
+                    .receives = seat_.receives(),
+                    .peer = peer,
+                    .end = {.device = seat_.device,
+                            .timeout_s = config_.run.timeout_s,
+                            .peer = fmt::format("rank {} of lane {}", peer, seat_.lane)},
+                    .link = pipes_.empty() ? nullptr : pipes_.front().link},
+                   lane);
+}
+
+PipeEnds Worker::open_return_pipe(int peer, Communicator* lane) {
+  return open_return_ends({.transport = seat_.transport,
+                           .sends = seat_.receives(),
+                           .receives = seat_.sends(),
+                           .peer = peer,
+                           .end = {.device = seat_.device,
+                                   .timeout_s = config_.run.timeout_s,
+                                   .peer = fmt::format("rank {} of lane {}", peer, seat_.lane)}},
+                          lane);
 }
 
 // ---- tasks
@@ -90,30 +145,32 @@ void Worker::run() {
   for (Task task = next_task(); task.kind != Task::Kind::kStop; task = next_task()) {
     if (task.kind != Task::Kind::kWait) work(task);
   }
-  if (sending_) sending_->flush();
+  flush();
   report({.kind = Report::Kind::kLast});
 }
 
 // What was sent moves on while there is nothing else to do.
 Task Worker::next_task() {
-  return tasks_.next([this] {
-    if (sending_) sending_->attend();
-  });
+  return tasks_.next([this] { attend(); });
 }
 
 void Worker::work(const Task& task) {
   // While the ends of a new pair compare themselves, neither attends to messages of the last one.
-  if (sending_ && session_.is_new_pair(task)) sending_->flush();
+  if (session_.is_new_pair(task)) flush();
   busy_.load_s += session_.prepare(task);
   if (seat_.receives()) report({.kind = Report::Kind::kBegun, .task = task.id});
   if (task.kind == Task::Kind::kCalibrate) {
     calibrate(task);
+  } else if (task.kind == Task::Kind::kOnline) {
+    run_online(task);
   } else {
     run_task(task);
   }
-  for (const PipeEnds& pipe : pipes_) {
-    if (pipe.sender != nullptr) pipe.sender->forget_samples();
-    if (pipe.receiver != nullptr) pipe.receiver->forget_samples();
+  for (const std::vector<PipeEnds>* pipes : {&pipes_, &return_pipes_}) {
+    for (const PipeEnds& pipe : *pipes) {
+      if (pipe.sender != nullptr) pipe.sender->forget_samples();
+      if (pipe.receiver != nullptr) pipe.receiver->forget_samples();
+    }
   }
 }
 
@@ -121,14 +178,14 @@ std::vector<std::vector<const Sample*>> Worker::batches_of(const Task& task) con
   std::vector<std::vector<const Sample*>> batches;
   for (const uint32_t index : task.samples) {
     if (batches.empty() || std::ssize(batches.back()) >= task.batch) batches.emplace_back();
-    batches.back().push_back(&session_.dataset().samples.at(index));
+    batches.back().push_back(&session_.dataset().at(index));
   }
   return batches;
 }
 
 void Worker::run_task(const Task& task) {
   for (const std::vector<const Sample*>& samples : batches_of(task)) {
-    Batches batches(session_, samples);
+    Batches batches(session_, seat_, samples);
     for (const TaskCell& cell : task.cells) run_cell(task, cell, batches);
   }
 }
@@ -136,11 +193,13 @@ void Worker::run_task(const Task& task) {
 void Worker::run_cell(const Task& task, const TaskCell& cell, Batches& batches) {
   const auto method = make_method(cell.spec, cell.layers, session_.model_layers(), fidelity_);
   const End end = profile_of(cell.spec, fidelity_).answers_at;
-  batches.begin({.task = task.id, .cell = cell.cell, .attempt = task.attempt});
-  send(*method, batches.sent);
+  const ExchangeId exchange{.task = task.id, .cell = cell.cell, .attempt = task.attempt};
+  batches.begin(exchange);
+  send(*method, batches.for_cell(cell.spec, exchange), &cell.spec);
   if (!answers(end)) return report({.kind = Report::Kind::kRank});
-  if (sending_) batches.sent.meanwhile = [this] { sending_->attend(); };
-  report(answering_->answer(cell, *method, end == End::kSender ? batches.sent : batches.received));
+  Batch& batch = end == End::kSender ? batches.sent.front() : batches.received;
+  if (end == End::kSender) batch.meanwhile = [this] { attend(); };
+  report(answering_->answer(cell, *method, batch));
 }
 
 bool Worker::answers(End end) const {
@@ -149,10 +208,22 @@ bool Worker::answers(End end) const {
 }
 
 // Where both ends are here, nobody takes what is sent meanwhile: it must have left.
-void Worker::send(const Method& method, Batch& batch) {
-  if (!sending_ || method.script().empty()) return;
-  sending_->send(method, batch);
-  if (seat_.role == Role::kBoth) sending_->flush();
+void Worker::send(const Method& method, std::span<Batch> batches, const MethodSpec* control) {
+  if (method.script(/*sender=*/0).empty()) return;
+  for (size_t i = 0; i < sending_.size(); ++i) {
+    Batch& batch = batches[i];
+    sending_[i].send(method, batch,
+                     control == nullptr ? nullptr : substitute_of(*control, batch.sender()));
+  }
+  if (seat_.role == Role::kBoth) flush();
+}
+
+void Worker::attend() {
+  for (SendingEnd& sending : sending_) sending.attend();
+}
+
+void Worker::flush() {
+  for (SendingEnd& sending : sending_) sending.flush();
 }
 
 void Worker::calibrate(const Task& task) {
@@ -162,12 +233,12 @@ void Worker::calibrate(const Task& task) {
   const uint64_t bytes_before = answering_->kv_bytes();
   Report out{.kind = Report::Kind::kCalibration, .task = task.id, .cell = kCalibrationCell};
   for (const std::vector<const Sample*>& samples : batches_of(task)) {
-    Batches batches(session_, samples);
+    Batches batches(session_, seat_, samples);
     batches.begin({.task = task.id, .cell = kCalibrationCell, .attempt = task.attempt});
     send(calibration.exchange(), batches.sent);
     if (seat_.receives()) answering_->calibrate(calibration, batches.received, out.failures);
   }
-  if (sending_) sending_->flush();
+  flush();
   busy_ = before;
   busy_.calibration_s += watch.elapsed_s();
   if (!seat_.receives()) return report({.kind = Report::Kind::kRank});
@@ -175,6 +246,82 @@ void Worker::calibrate(const Task& task) {
   out.calibration.bytes = answering_->kv_bytes() - bytes_before;
   if (out.failures.empty()) out.calibration.importance = calibration.importance();
   report(std::move(out));
+}
+
+// ---- online calibration
+
+// What the layers of the cell are is known within the lane, and nothing of it is carried over to
+// the next such task.
+void Worker::run_online(const Task& task) {
+  const auto layers = choose_layers(task);
+  if (!layers) return;  // told already
+  Task chosen = task;
+  chosen.cells.front().layers = *layers;
+  run_task(chosen);
+}
+
+std::optional<std::vector<int>> Worker::choose_layers(const Task& task) {
+  const DeviceWatch watch(seat_.device);
+  const RankRecord before = busy_;  // as in calibrate()
+  const std::vector<const Sample*> by{&session_.dataset().at(task.chosen_by)};
+  Batches batches(session_, seat_, by);
+  batches.begin({.task = task.id, .cell = kCalibrationCell, .attempt = task.attempt});
+  Calibration calibration(session_.model_layers(), fidelity_);
+  Report out{
+      .kind = Report::Kind::kRecalibration, .task = task.id, .cell = task.cells.front().cell};
+  send(calibration.exchange(), batches.sent);
+  flush();
+  std::optional<std::vector<int>> layers;
+  if (seat_.receives()) {
+    layers = answering_->recalibrate(task.cells.front(), calibration, batches.received, out);
+  }
+  for (size_t i = 0; i < batches.sent.size(); ++i) {
+    layers = hear_layers(batches.sent[i], *return_pipes_[i].receiver);
+  }
+  busy_ = before;
+  busy_.calibration_s += watch.elapsed_s();
+  if (!seat_.receives()) {
+    report({.kind = Report::Kind::kRank});
+  } else if (layers) {
+    out.recalibration.seconds = watch.elapsed_s();
+    report(std::move(out));
+  } else {
+    report_lost(task, out);
+  }
+  return layers;
+}
+
+// None where the receiver failed: it makes the rows.
+std::optional<std::vector<int>> Worker::hear_layers(Batch& batch, ReceiveEnd& back) {
+  try {
+    return receive_layers(batch, back);
+  } catch (const std::exception& error) {
+    throw_if_fatal(error, back.broken(), seat_.device);
+    spdlog::warn("Layers were not chosen anew: {}", reason_of(error));
+    return std::nullopt;
+  }
+}
+
+// Without its layers a cell cannot answer the samples of the task.
+void Worker::report_lost(const Task& task, const Report& failed) {
+  Report lost{.kind = Report::Kind::kRows, .task = task.id, .cell = task.cells.front().cell};
+  const std::string why =
+      failed.failures.empty() ? "the layers were not heard" : failed.failures.front().what;
+  for (const uint32_t index : task.samples) {
+    SampleRow row{.sample = index,
+                  .attempt = task.attempt,
+                  .sample_id = session_.dataset().at(index).id,
+                  .further_scores = unscored(session_.dataset_config())};
+    mark_failed(row);
+    lost.rows.push_back(std::move(row));
+    lost.failures.push_back(
+        {.sample = index,
+         .attempt = task.attempt,
+         .step = "recalibration",
+         .what = fmt::format("The layers for it could not be chosen by sample {}: {}",
+                             task.chosen_by, why)});
+  }
+  report(std::move(lost));
 }
 
 // ---- reports

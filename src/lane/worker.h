@@ -32,15 +32,23 @@ class Worker {
  private:
   struct Batches;
 
+  PipeEnds open_pipe(int peer, Communicator* lane);
+  PipeEnds open_return_pipe(int peer, Communicator* lane);
   void open_pipes(Communicator* lane);
   Task next_task();
   void work(const Task& task);
   void run_task(const Task& task);
   void run_cell(const Task& task, const TaskCell& cell, Batches& batches);
   void calibrate(const Task& task);
+  void run_online(const Task& task);
+  std::optional<std::vector<int>> choose_layers(const Task& task);
+  std::optional<std::vector<int>> hear_layers(Batch& batch, ReceiveEnd& back);
+  void report_lost(const Task& task, const Report& failed);
   std::vector<std::vector<const Sample*>> batches_of(const Task& task) const;
   bool answers(End end) const;
-  void send(const Method& method, Batch& batch);
+  void send(const Method& method, std::span<Batch> batches, const MethodSpec* control = nullptr);
+  void attend();
+  void flush();
   void report(Report report);
   RankRecord so_far() const;
 
@@ -51,8 +59,9 @@ class Worker {
   Fidelity fidelity_;
   RankRecord busy_;  // seconds by phase
   Stopwatch life_;
-  std::vector<PipeEnds> pipes_;  // one a peer; one with both ends in a world of one
-  std::optional<SendingEnd> sending_;
+  // One a peer; in a world of one, one with both ends a sender.
+  std::vector<PipeEnds> pipes_, return_pipes_;
+  std::vector<SendingEnd> sending_;  // one a sender that this rank plays
   std::optional<AnsweringEnd> answering_;
 };
 

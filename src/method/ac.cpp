@@ -26,7 +26,7 @@ class Ac : public Method {
  public:
   explicit Ac(AcOptions options) : options_(std::move(options)) {}
 
-  std::vector<ScriptMessage> script() const override {
+  std::vector<ScriptMessage> script(size_t /*sender*/) const override {
     return {{PayloadKind::kHidden, {static_cast<int>(options_.k)}}};
   }
 
@@ -75,7 +75,8 @@ Profile profile(const MethodSpec& /*spec*/, const Fidelity& /*fidelity*/) {
   return {.sender = Reading::kContext,
           .generated_by = GeneratedBy::kConfigEosOnly,
           .needs_equal_shapes = true,
-          .needs_equal_widths = true};
+          .needs_equal_widths = true,
+          .one_sender = true};
 }
 
 void require_layer(const MethodSpec& spec, const char* key, const char* end, int64_t layers) {

@@ -3,9 +3,12 @@
 
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "method/type.h"
 #include "model/prefix_cache.h"
+#include "select/fidelity.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -26,5 +29,12 @@ struct Agent {
   std::shared_ptr<const Text> text;
   std::shared_ptr<PrefixCache> prefixes = {};  // the model's; nullptr: prompts are read whole
 };
+
+// What an agent's model makes of a head beside tied embeddings.
+OtherHead other_head(const Fidelity& fidelity);
+
+// The fields of the fidelity that decide what such an agent says, whatever the method.
+std::vector<std::string> deciding_fields(const Fidelity& fidelity, bool has_other_head,
+                                         bool cleans_up_spaces);
 
 }  // namespace kvcomm

@@ -25,8 +25,13 @@ struct ExchangeId {
   uint32_t cell = 0, attempt = 1;
 };
 
-// What came over the wire for one sample of the exchange.
+// What came over the wires for one sample of the exchange, of all senders together.
 struct ReceivedSample {
+  struct Part {  // of one sender
+    int64_t context_tokens = 0;
+    Seconds prefill_s = 0;
+  };
+  std::vector<Part> parts;
   int64_t context_tokens = 0;
   int64_t layers = 0;  // whose whole context came
   // Its share of the sender's seconds: of reading by context tokens, of the rest by rows.
@@ -43,8 +48,8 @@ struct Work {
 struct Terms {
   const PromptBuilder& prompt_builder;
   const Fidelity& fidelity;
-  int64_t max_new_tokens;                // of the scored answer
-  std::vector<int64_t> sender_eos = {};  // what ends the words of the pair's sender
+  int64_t max_new_tokens;                             // of the scored answer
+  std::vector<std::vector<int64_t>> sender_eos = {};  // what ends the words of each sender
   // What prompts begin with, to be read once (PromptBuilder::heads); empty: each is read whole.
   std::vector<std::vector<int64_t>> heads = {};
 };
@@ -93,7 +98,9 @@ class Batch {
   // Ends and penalty of an answer to that many tokens.
   Decoding decoding(GeneratedBy by, int64_t max_new_tokens) const;
   int64_t max_new_tokens() const { return terms_.max_new_tokens; }
-  const std::vector<int64_t>& sender_eos() const { return terms_.sender_eos; }
+  const std::vector<int64_t>& sender_eos(size_t sender) const {
+    return terms_.sender_eos.at(sender);
+  }
 
   std::vector<ReceivedSample> arrivals;  // one a sample; empty where nothing was received
   // What this end must attend to in work that takes long; called between layers and steps.

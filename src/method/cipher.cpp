@@ -22,7 +22,7 @@ class Cipher : public Method {
  public:
   explicit Cipher(DebateOptions options) : options_(options) {}
 
-  std::vector<ScriptMessage> script() const override {
+  std::vector<ScriptMessage> script(size_t /*sender*/) const override {
     return {{PayloadKind::kVectors, {kNoLayer}}};
   }
 

@@ -12,6 +12,7 @@
 // of all of them changes no distance.
 #include <algorithm>
 
+#include "base/error.h"
 #include "method/method.h"
 #include "method/sharing.h"
 #include "method/wire.h"
@@ -24,19 +25,19 @@ class KvComm : public Method {
  public:
   KvComm(Sharing sharing, Start start) : sharing_(std::move(sharing)), start_(start) {}
 
-  std::vector<ScriptMessage> script() const override {
+  std::vector<ScriptMessage> script(size_t sender) const override {
     std::vector<int> layers;
-    std::ranges::merge(sharing_.full_layers, sharing_.first_rows, std::back_inserter(layers));
+    std::ranges::merge(sharing_.full_layers, first_rows(sender), std::back_inserter(layers));
     return {{PayloadKind::kKv, std::move(layers)}};
   }
 
   void send(Batch& batch, SendEnd& wire) const override {
     // It is offered before the work: the receiver gets ready meanwhile.
-    OutgoingMessage message =
-        wire.offer(kv_header(batch, sharing_.full_layers, sharing_.first_rows));
+    const std::span<const int> first_rows = this->first_rows(batch.sender());
+    OutgoingMessage message = wire.offer(kv_header(batch, sharing_.full_layers, first_rows));
     const Observer put{.on_kv = [&](int64_t index, const LayerKv& kv) {
       const int layer = static_cast<int>(index);
-      const bool first = std::ranges::binary_search(sharing_.first_rows, layer);
+      const bool first = std::ranges::binary_search(first_rows, layer);
       if (!first && !std::ranges::binary_search(sharing_.full_layers, layer)) return;
       const LayerKv sent = first ? first_rows_of(kv, batch.context_ids()) : kv;
       message.put(sent.k);
@@ -56,18 +57,24 @@ class KvComm : public Method {
         request.past.push_back({context, static_cast<int>(i)});
         context_tokens += context->tokens[i];
       }
-      request.own = own_places(batch, context_tokens);
+      request.own = own_tokens(batch, context_tokens);
       requests.push_back(std::move(request));
     }
     return requests;
   }
 
  private:
+  // Layers of which a sender's first token goes: it is the first of the whole context, or none
+  // (official_behaviour.md, 13).
+  std::span<const int> first_rows(size_t sender) const {
+    return sender == 0 ? std::span<const int>(sharing_.first_rows) : std::span<const int>();
+  }
+
   // Where the receiver's tokens stand in each layer, behind a context of so many.
-  std::vector<OwnPlace> own_places(const Batch& batch, int64_t context_tokens) const {
+  std::vector<OwnTokens> own_tokens(const Batch& batch, int64_t context_tokens) const {
     const Fidelity& fidelity = batch.fidelity();
-    const OwnPlace behind{.start = context_tokens};
-    OwnPlace unselected = behind;
+    const OwnTokens behind{.start = context_tokens};
+    OwnTokens unselected = behind;
     if (start_ == Start::kShifted) {
       unselected.start = fidelity.shifted_start;
     } else if (fidelity.unselected_prefill == UnselectedPrefill::kFirstColumns) {
@@ -75,10 +82,10 @@ class KvComm : public Method {
       const int64_t first_rows = sharing_.first_rows.empty() ? 0 : 1;
       unselected.lookahead = context_tokens - first_rows;
     }
-    std::vector<OwnPlace> places(static_cast<size_t>(batch.agent().model->config().layers),
-                                 unselected);
-    for (const int layer : sharing_.full_layers) places[static_cast<size_t>(layer)] = behind;
-    return places;
+    std::vector<OwnTokens> layers(static_cast<size_t>(batch.agent().model->config().layers),
+                                  unselected);
+    for (const int layer : sharing_.full_layers) layers[static_cast<size_t>(layer)] = behind;
+    return layers;
   }
 
   Sharing sharing_;
@@ -112,7 +119,38 @@ std::vector<Parameter> parameters() {
            .default_value = nullptr,
            .meaning = "the layers to send, by hand",
            .range = kLayer,
-           .in_place_of = "ratio"}};
+           .in_place_of = "ratio"},
+          {.name = "calibration",
+           .type = kText,
+           .default_value = "evaluated",
+           .meaning = "its samples: scored as well, or held out",
+           .choices = {"evaluated", "held_out"},
+           .young = true},
+          {.name = "recalibrate_every",
+           .type = kInteger,
+           .default_value = 0,
+           .meaning = "so many samples the layers are chosen anew, by one; 0: once",
+           .range = kFromZero,
+           .young = true}};
+}
+
+// Online calibration measures one sample at a time, and nothing that a user could have meant
+// otherwise is passed over.
+std::string complaint(const nlohmann::ordered_json& set) {
+  if (set.contains("layers") && set.contains("calibration")) {
+    return "calibration says whose importances choose the layers, which are given by hand; leave "
+           "one "
+           "out.";
+  }
+  if (set.value("recalibrate_every", 0) == 0) return "";
+  for (const char* other : {"layers", "calibration_samples", "calibration"}) {
+    if (!set.contains(other)) continue;
+    return fmt::format(
+        "recalibrate_every chooses layers anew by one sample, and {} says otherwise; "
+        "leave one out.",
+        other);
+  }
+  return "";
 }
 
 LayerChoice choose(const MethodSpec& spec, std::span<const double> importance, int layers,
@@ -137,20 +175,28 @@ std::vector<MethodSpec> expand(const MethodSpec& spec, int64_t layers) {
   return cells;
 }
 
-Profile ranked_profile(const MethodSpec& spec, Start start) {
+Profile ranked_profile(const MethodSpec& spec, Start start, const Fidelity& fidelity) {
   Profile profile = kv_profile(spec, start);
   if (!spec.resolved.at("layers").is_null()) return profile;
-  profile.calibration_samples = spec.resolved.at("calibration_samples");
   profile.fidelity.emplace_back("prior");
+  profile.recalibrate_every = spec.resolved.at("recalibrate_every");
+  if (profile.recalibrate_every > 0) {
+    profile.scores_recalibrations = fidelity.recalibration_scored;
+    profile.fidelity.insert(profile.fidelity.end(),
+                            {"importance_from", "importance_mask", "recalibration_scored"});
+  } else {
+    profile.calibration_samples = spec.resolved.at("calibration_samples");
+    profile.held_out = spec.resolved.at("calibration") == "held_out";
+  }
   return profile;
 }
 
-Profile profile(const MethodSpec& spec, const Fidelity& /*fidelity*/) {
-  return ranked_profile(spec, Start::kBehind);
+Profile profile(const MethodSpec& spec, const Fidelity& fidelity) {
+  return ranked_profile(spec, Start::kBehind, fidelity);
 }
 
-Profile shifted_profile(const MethodSpec& spec, const Fidelity& /*fidelity*/) {
-  return ranked_profile(spec, Start::kShifted);
+Profile shifted_profile(const MethodSpec& spec, const Fidelity& fidelity) {
+  return ranked_profile(spec, Start::kShifted, fidelity);
 }
 
 std::unique_ptr<Method> make_shifted(const MethodSpec& /*spec*/, std::span<const int> chosen,
@@ -170,6 +216,7 @@ MethodType kvcomm_type() {
   type.summary = "the layers that the receiver attends to most, near the prior's centre";
   type.parameters = parameters();
   type.profile = profile;
+  type.complaint = complaint;
   type.choose = choose;
   type.expand = expand;
   return type;

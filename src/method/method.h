@@ -22,8 +22,8 @@ class Method {
  public:
   virtual ~Method() = default;
 
-  // The messages of one exchange, in order.
-  virtual std::vector<ScriptMessage> script() const { return {}; }
+  // The messages of one exchange that a sender sends, in order.
+  virtual std::vector<ScriptMessage> script(size_t /*sender*/) const { return {}; }
 
   // The sender's part of an exchange: runs to its end without waiting for the answer.
   virtual void send(Batch& /*batch*/, SendEnd& /*wire*/) const {}

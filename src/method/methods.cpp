@@ -1,5 +1,6 @@
 // The table of methods, a line each, in the documentation's order. `MethodType NAME_type()` stands
 // in the file of its name; what the program cannot run does not stand here and is refused.
+#include "method/control.h"
 #include "method/type.h"
 
 #define KVC_METHODS(METHOD) \
@@ -19,7 +20,7 @@ namespace kvcomm {
 KVC_METHODS(KVC_DECLARE)
 
 const std::vector<MethodType>& methods() {
-#define KVC_CALL(name) name##_type(),
+#define KVC_CALL(name) with_controls(name##_type()),
   static const std::vector<MethodType> all{KVC_METHODS(KVC_CALL)};
   return all;
 }

@@ -30,7 +30,7 @@ LayersSent layers_sent(const MethodSpec& spec, int64_t layers, const Fidelity& f
   const std::vector<int> chosen =
       type.choose(spec, flat, static_cast<int>(layers), fidelity).layers();
   const int64_t sent = std::ssize(make_sharing(chosen, layers, fidelity).full_layers);
-  const bool ranks = type.profile(spec, fidelity).calibration_samples > 0;
+  const bool ranks = type.profile(spec, fidelity).ranks_layers();
   if (!ranks || !fidelity.keep_layer0) return {sent, sent};
   const int64_t count = std::ssize(chosen);  // any of them, layer 0 perhaps
   return {std::max<int64_t>(count, 1), std::min(count + 1, layers)};

@@ -32,6 +32,7 @@ struct Parameter {
   Range range = {};                       // of a number, and of each layer
   std::string in_place_of = {};           // a parameter that says the same otherwise
   bool expands = false;                   // the method stands for several cells once it is set
+  bool young = false;                     // younger than the keys, which leave its default out
 };
 
 inline constexpr int64_t kMost = 1'000'000;  // of layers and tokens: far beyond any model

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "method/control.h"
 #include "method/method.h"
 
 namespace kvcomm {
@@ -98,6 +99,7 @@ std::string parameters_complaint(const MethodType& type, const ordered_json& set
     if (ways.size() < 2) continue;
     return fmt::format("{} has both {} and {}; leave one out.", type.name, ways[0], ways[1]);
   }
+  if (std::string complaint = control_complaint(set); !complaint.empty()) return complaint;
   return type.complaint == nullptr ? "" : type.complaint(set);
 }
 
@@ -122,6 +124,16 @@ MethodSpec make_method_spec(const MethodType& type, const ordered_json& set, int
     }
   }
   return spec;
+}
+
+ordered_json keyed_parameters(const MethodSpec& spec) {
+  ordered_json keyed = spec.resolved;
+  for (const Parameter& parameter : type_of(spec).parameters) {
+    if (parameter.young && keyed.at(parameter.name) == parameter.default_value) {
+      keyed.erase(parameter.name);
+    }
+  }
+  return keyed;
 }
 
 bool stands_for_many(const MethodSpec& spec) {

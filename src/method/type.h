@@ -50,14 +50,24 @@ struct Profile {
   bool refines = false;
   GeneratedBy generated_by = GeneratedBy::kModel;  // the last answer
   int64_t calibration_samples = 0;                 // whose importances it needs; 0: none
+  bool held_out = false;                           // of samples that it does not score
+  int64_t recalibrate_every = 0;                   // so many samples, each time by one; 0: never
+  bool scores_recalibrations = false;              // their answers count in the mean as well
   bool needs_equal_shapes = false;                 // what layers made is read by the other model
   bool needs_equal_widths = false;                 // as is a hidden state
   bool sends_words = false;                        // ids that the sender's model chose
   bool needs_eos = false;                          // the tokenizer's, which ends what is generated
+  bool one_sender = false;                         // of more it could not say what they are for
   std::vector<std::string> fidelity;               // fields that decide an answer, beside others'
 
   bool sender_reads() const { return sender != Reading::kNothing || answers_at == End::kSender; }
   bool receiver_reads() const { return answers_at == End::kReceiver; }
+  // What communication must beat.
+  bool is_receiver_alone() const {
+    return answers_at == End::kReceiver && asked == Reading::kBaseline;
+  }
+  // Importances rank the layers.
+  bool ranks_layers() const { return calibration_samples > 0 || recalibrate_every > 0; }
   // The keys of its prompts, those that all methods share left out.
   std::vector<std::string> prompts() const;
 };
@@ -79,6 +89,7 @@ struct MethodType {
   std::string name;
   std::string summary;
   std::string crosses = "nothing";    // what crosses the wire
+  bool sends_ids = false;             // not numbers, which zeros or noise could replace
   std::string form = {};              // the closed form of a sample's bytes; may have several lines
   std::vector<Parameter> parameters;  // in the documentation's order, which is the label's
   nlohmann::ordered_json example = nlohmann::ordered_json::object();  // of those without defaults
@@ -134,6 +145,9 @@ MethodSpec make_method_spec(const MethodType& type, const nlohmann::ordered_json
 // value of `layer_counts = "all"` or each window of `sweep_width`, as if written by hand. Fails
 // (kUsage) where a window is wider than the model.
 std::vector<MethodSpec> expand_layers(const MethodSpec& spec, int64_t layers);
+
+// The parameters as keys hold them.
+nlohmann::ordered_json keyed_parameters(const MethodSpec& spec);
 
 // Whether it stands for such cells.
 bool stands_for_many(const MethodSpec& spec);

@@ -14,8 +14,9 @@ TensorSpec expected_spec(const Decoder& model, PayloadKind kind, int layer,
   if (kind == PayloadKind::kKv) spec.row_shape = {config.kv_heads, config.head_dim};
   if (kind == PayloadKind::kVectors || kind == PayloadKind::kHidden)
     spec.row_shape = {config.hidden};
-  spec.dtype =
-      kind == PayloadKind::kTokens ? at::kInt : c10::typeMetaToScalarType(model.options().dtype());
+  spec.dtype = kind == PayloadKind::kTokens || kind == PayloadKind::kLayers
+                   ? at::kInt
+                   : c10::typeMetaToScalarType(model.options().dtype());
   return spec;
 }
 
@@ -136,9 +137,11 @@ void note_arrivals(Batch& batch, const Header& header, const Delivery& delivery)
     ReceivedSample& arrival = batch.arrivals[i];
     const SampleRows& sample = header.samples[i];
     const double share = of_rows[i];
+    const Seconds prefill_s = of_tokens[i] * delivery.sender_prefill_s;
+    arrival.parts.push_back({sample.context_tokens, prefill_s});
     arrival.context_tokens += sample.context_tokens;
     arrival.layers = whole_layers(header);
-    arrival.sender_prefill_s += of_tokens[i] * delivery.sender_prefill_s;
+    arrival.sender_prefill_s += prefill_s;
     arrival.sender_decode_s += share * delivery.sender_decode_s;
     arrival.wire_exposed_s += share * delivery.wire.exposed_s;
     arrival.wire_hidden_s += share * delivery.wire.hidden_s;
@@ -160,7 +163,7 @@ struct Received {
   std::vector<at::Tensor> tensors;
 };
 
-Received receive_message(Batch& batch, PayloadKind kind, ReceiveEnd& wire) {
+IncomingMessage accept_message(const Batch& batch, PayloadKind kind, ReceiveEnd& wire) {
   IncomingMessage message = wire.next(expected(batch.exchange(), kind, batch.size()));
   const Header& header = message.header();
   if (!header.failure.empty()) {
@@ -169,9 +172,21 @@ Received receive_message(Batch& batch, PayloadKind kind, ReceiveEnd& wire) {
   check_samples(header, batch);
   check_tensors(header, *batch.agent().model);
   message.accept();
-  Delivery delivery = message.take();
-  note_arrivals(batch, header, delivery);
-  return {header, std::move(delivery.tensors)};
+  return message;
+}
+
+// One from each wire; several come side by side.
+std::vector<Received> receive_messages(Batch& batch, PayloadKind kind,
+                                       std::span<ReceiveEnd* const> wires) {
+  std::vector<IncomingMessage> messages;
+  for (ReceiveEnd* wire : wires) messages.push_back(accept_message(batch, kind, *wire));
+  std::vector<Received> received;
+  for (IncomingMessage& message : messages) {
+    Delivery delivery = message.take();
+    note_arrivals(batch, message.header(), delivery);
+    received.push_back({message.header(), std::move(delivery.tensors)});
+  }
+  return received;
 }
 
 Context to_context(const Received& received, int64_t layers) {
@@ -190,11 +205,25 @@ Context to_context(const Received& received, int64_t layers) {
 
 }  // namespace
 
+void send_layers(const Batch& batch, SendEnd& back, std::span<const int> layers) {
+  OutgoingMessage message = back.offer(rows_header(
+      batch, {.kind = PayloadKind::kLayers, .rows = {std::ssize(layers)}, .context_tokens = {0}}));
+  message.put(at::tensor(layers, at::kInt).to(batch.agent().model->options().device()));
+  message.close({.work_ended_at_s = now_s()});
+}
+
+std::vector<int> receive_layers(Batch& batch, ReceiveEnd& back) {
+  ReceiveEnd* const wires[] = {&back};
+  const at::Tensor layers =
+      receive_messages(batch, PayloadKind::kLayers, wires).front().tensors.front().to(at::kCPU);
+  const int* first = layers.const_data_ptr<int>();
+  return {first, first + layers.numel()};
+}
+
 std::vector<std::shared_ptr<const Context>> receive_contexts(Batch& batch,
                                                              std::span<ReceiveEnd* const> wires) {
   std::vector<std::shared_ptr<const Context>> contexts;
-  for (ReceiveEnd* wire : wires) {
-    const Received received = receive_message(batch, PayloadKind::kKv, *wire);
+  for (const Received& received : receive_messages(batch, PayloadKind::kKv, wires)) {
     contexts.push_back(std::make_shared<const Context>(
         to_context(received, batch.agent().model->config().layers)));
   }
@@ -204,8 +233,7 @@ std::vector<std::shared_ptr<const Context>> receive_contexts(Batch& batch,
 std::vector<std::vector<at::Tensor>> receive_rows(Batch& batch, PayloadKind kind,
                                                   std::span<ReceiveEnd* const> wires) {
   std::vector<std::vector<at::Tensor>> by_wire;
-  for (ReceiveEnd* wire : wires) {
-    const Received received = receive_message(batch, kind, *wire);
+  for (const Received& received : receive_messages(batch, kind, wires)) {
     std::vector<at::Tensor>& rows = by_wire.emplace_back();
     int64_t begin = 0;
     for (const SampleRows& sample : received.header.samples) {

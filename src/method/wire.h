@@ -1,4 +1,5 @@
-// What methods put on a wire and what a receiver makes of it: contexts, token ids, vectors.
+// What methods put on a wire and what a receiver makes of it: contexts, token ids, vectors;
+// and what a receiver says back.
 #pragma once
 
 #include <memory>
@@ -42,5 +43,10 @@ std::vector<std::shared_ptr<const Context>> receive_contexts(Batch& batch,
 // sample without rows is noted as failed, as is one whose bytes are not intact.
 std::vector<std::vector<at::Tensor>> receive_rows(Batch& batch, PayloadKind kind,
                                                   std::span<ReceiveEnd* const> wires);
+
+// What a receiver says back of a batch of one sample: the layers that it chose. Both fail as the
+// others do.
+void send_layers(const Batch& batch, SendEnd& back, std::span<const int> layers);
+std::vector<int> receive_layers(Batch& batch, ReceiveEnd& back);
 
 }  // namespace kvcomm

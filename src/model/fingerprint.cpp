@@ -79,7 +79,7 @@ fs::path cache_folder() {
   return home.empty() ? home : home / ".cache/kvcomm";
 }
 
-fs::path place_of(const FileState& state) {
+fs::path record_of(const FileState& state) {
   const fs::path folder = cache_folder();
   return folder.empty() || state.path.empty()
              ? fs::path()
@@ -93,10 +93,10 @@ std::string description(const FileState& state) {
 }
 
 std::optional<std::string> kept_hash(const FileState& state) {
-  const fs::path place = place_of(state);
-  if (place.empty() || !is_there(place)) return std::nullopt;
+  const fs::path record = record_of(state);
+  if (record.empty() || !is_there(record)) return std::nullopt;
   try {
-    const std::string text = read_file(place), before = description(state);
+    const std::string text = read_file(record), before = description(state);
     const size_t digits = 32, end = before.size() + digits;
     const std::string kept = text.substr(0, end);
     if (!kept.starts_with(before) || text != kept + hash64_hex(kept)) return std::nullopt;
@@ -107,14 +107,14 @@ std::optional<std::string> kept_hash(const FileState& state) {
 }
 
 void keep_hash(const FileState& state, const std::string& hash) {
-  const fs::path place = place_of(state);
+  const fs::path record = record_of(state);
   std::string reason = "neither XDG_CACHE_HOME nor HOME names a folder for it.";
   try {
-    if (!place.empty()) {
+    if (!record.empty()) {
       std::error_code error;
-      fs::create_directories(place.parent_path(), error);
+      fs::create_directories(record.parent_path(), error);
       const std::string text = description(state) + hash;
-      write_file_atomic(place, text + hash64_hex(text));
+      write_file_atomic(record, text + hash64_hex(text));
       return;
     }
   } catch (const Error& error) {
@@ -130,7 +130,7 @@ void keep_hash(const FileState& state, const std::string& hash) {
 // ---- files
 
 std::string hash_of(const fs::path& file, const FileState& state) {
-  const bool settled = !place_of(state).empty() && settle(state);
+  const bool settled = !record_of(state).empty() && settle(state);
   std::string hash = hash_large_file_hex(file);
   if (state_of(file) != state) {
     fail(Exit::kEnvironment, "The weights '{}' changed while they were read: start again.",

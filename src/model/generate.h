@@ -37,7 +37,7 @@ struct Decoding {
 struct Request {
   Prompt prompt;
   std::vector<ContextView> past;  // one a sender; empty: nothing was received
-  std::vector<OwnPlace> own;      // one a layer; empty: own tokens begin at position 0
+  std::vector<OwnTokens> own;     // one a layer; empty: own tokens begin at position 0
   std::optional<Edit> edit;
   Decoding decoding;
   // Of a prompt without past: so many of its first ids begin other prompts too, and may be taken

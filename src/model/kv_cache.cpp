@@ -18,7 +18,7 @@ LayerKind kind_of_layer(int64_t layer, std::span<const SlotPlan> slots) {
     for (const ContextView& past : slot.past) received += past.rows(layer);
     kind.begins.push_back(row);
     kind.received.push_back(received);
-    kind.own.push_back(slot.own.empty() ? OwnPlace{} : slot.own[static_cast<size_t>(layer)]);
+    kind.own.push_back(slot.own.empty() ? OwnTokens{} : slot.own[static_cast<size_t>(layer)]);
     row += received + slot.capacity;
   }
   return kind;

@@ -15,26 +15,26 @@
 namespace kvcomm {
 
 // How a sequence's own tokens stand in a layer.
-struct OwnPlace {
+struct OwnTokens {
   int64_t start = 0;  // the position of own token 0
   // At prefill own token i sees own tokens 0 .. i + lookahead, as far as there are.
   int64_t lookahead = 0;
 
-  bool operator==(const OwnPlace&) const = default;
+  bool operator==(const OwnTokens&) const = default;
 };
 
 // What a slot is for.
 struct SlotPlan {
   int64_t capacity = 0;                    // the most own tokens that it will ever hold
   std::span<const ContextView> past = {};  // what was received, in order
-  std::span<const OwnPlace> own = {};      // one a layer; empty: position 0, no lookahead
+  std::span<const OwnTokens> own = {};     // one a layer; empty: position 0, no lookahead
 };
 
 // What layers of one kind have in common, for each slot.
 struct LayerKind {
   std::vector<int64_t> begins;    // the first row of its range
   std::vector<int64_t> received;  // rows in front of its own
-  std::vector<OwnPlace> own;
+  std::vector<OwnTokens> own;
 
   bool operator==(const LayerKind&) const = default;
 };

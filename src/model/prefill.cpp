@@ -92,7 +92,7 @@ std::vector<SlotReading> readings_of(std::span<const Request> requests, bool in_
   std::vector<SlotReading> readings;
   for (const Request& request : requests) {
     const bool ahead =
-        std::ranges::any_of(request.own, [](const OwnPlace& own) { return own.lookahead > 0; });
+        std::ranges::any_of(request.own, [](const OwnTokens& own) { return own.lookahead > 0; });
     readings.push_back({.tokens = static_cast<int64_t>(request.prompt.size()),
                         .edit = request.edit ? &*request.edit : nullptr,
                         .in_one_pass = in_one_pass || ahead || request.edit.has_value()});

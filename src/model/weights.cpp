@@ -92,7 +92,7 @@ void WeightFiles::make_index(std::vector<std::string>& wrong) {
   });
   for (const SafetensorsFile& file : files_) {
     for (const auto& [name, stored] : file.tensors()) {
-      if (!index_.emplace(bare ? fmt::format("{}.{}", kBase, name) : name, Place{&file, name})
+      if (!index_.emplace(bare ? fmt::format("{}.{}", kBase, name) : name, Held{&file, name})
                .second)
         wrong.push_back(fmt::format("'{}' is there twice", name));
     }
@@ -114,10 +114,10 @@ void WeightFiles::check(const fs::path& folder, const ModelConfig& config,
       check_tensor(tensor.name, found->second.stored(), tensor.shape, wrong);
     }
   }
-  for (const auto& [name, place] : index_) {
+  for (const auto& [name, held] : index_) {
     if (!known.contains(name) && !is_derived(name)) {
       wrong.push_back(
-          fmt::format("'{}' is not a tensor of {}", place.stored_name, config.architecture));
+          fmt::format("'{}' is not a tensor of {}", held.stored_name, config.architecture));
     }
   }
   if (wrong.empty()) return;

@@ -60,8 +60,8 @@ class WeightFiles : public Weights {
   bool has_other_head() const override;
 
  private:
-  // Where a tensor lies, by the name that is expected.
-  struct Place {
+  // What holds a tensor, by the name that is expected.
+  struct Held {
     const SafetensorsFile* file;
     std::string stored_name;
 
@@ -74,7 +74,7 @@ class WeightFiles : public Weights {
              std::vector<std::string> wrong) const;
 
   std::vector<SafetensorsFile> files_;
-  std::unordered_map<std::string, Place> index_;
+  std::unordered_map<std::string, Held> index_;
   bool tied_;
 };
 

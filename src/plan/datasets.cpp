@@ -23,6 +23,7 @@ DatasetInfo info_of(const DatasetConfig& dataset) {
             .truncates = true};
   }
   DatasetInfo info = dataset_info(dataset.name);
+  if (dataset.shuffle.value_or(false)) info.sampled = info.records;
   if (!dataset.metric.empty()) info.metric = dataset.metric[0];
   return info;
 }
@@ -37,8 +38,12 @@ std::map<std::string, double> unscored(const DatasetConfig& dataset) {
   return scores;
 }
 
-Dataset load_configured_dataset(const Config& config, size_t index) {
+Dataset load_configured_dataset(const Config& config, size_t index, size_t senders) {
   const DatasetConfig& dataset = config.datasets.at(index);
+  if (!parts_of_mix(dataset.name).empty()) {
+    require_dealt(dataset.name, senders);
+    return load_mix(info_of(dataset), config.paths.data);
+  }
   const fs::path path = find_dataset(dataset.name, dataset.path, config.paths.data);
   if (dataset.is_own()) {
     return load_own_dataset(info_of(dataset),
@@ -46,9 +51,9 @@ Dataset load_configured_dataset(const Config& config, size_t index) {
                              .question = *dataset.question,
                              .answers = dataset.answers.value(),
                              .id = dataset.id.value_or("")},
-                            path);
+                            path, senders);
   }
-  Dataset loaded = load_dataset(dataset.name, path);
+  Dataset loaded = load_dataset(dataset.name, path, senders);
   loaded.info = info_of(dataset);
   return loaded;
 }

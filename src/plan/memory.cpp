@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <limits>
+#include <set>
 #include <string>
 
 #include "base/error.h"
@@ -32,6 +33,7 @@ constexpr int64_t kMostOnGpu = 64, kMostOnCpu = 16;
 // Of a pair's longest sample.
 struct Lengths {
   int64_t context = 0, question = 0, said = 0, answer = 0;  // tokens; said: by a sender
+  int64_t part = 0;                                         // of the context, that a sender reads
   // Some method's sender reads a context of its own beside the one that others share.
   bool reads_again = false;
 };
@@ -50,7 +52,7 @@ Lengths longest(const Plan& plan, size_t pair, Estimate estimate) {
     const int64_t answer = max_new_tokens(plan.config.datasets[cell.dataset], dataset.info);
     longest.answer = std::max(longest.answer, answer);
     const Profile profile = profile_of(cell.spec, plan.fidelity);
-    const int64_t said = wire_cost(cell.spec, plan.pairs[pair].receiver_config,
+    const int64_t said = wire_cost(cell.spec, plan.pairs[pair].receiver.config,
                                    element_bytes(plan.config.run.dtype), plan.fidelity)
                              .most_steps;
     longest.said = std::max(longest.said, said);
@@ -58,7 +60,10 @@ Lengths longest(const Plan& plan, size_t pair, Estimate estimate) {
     const auto count = std::min<int64_t>(cell.samples, std::ssize(dataset.samples));
     for (const Sample& sample : std::span(dataset.samples).first(static_cast<size_t>(count))) {
       size_t bytes = 0;
-      for (const std::string& context : sample.contexts) bytes += context.size();
+      for (const std::string& context : sample.contexts) {
+        bytes += context.size();
+        longest.part = std::max(longest.part, tokens(context.size()));
+      }
       longest.context = std::max(longest.context, tokens(bytes));
       longest.question = std::max(longest.question, tokens(sample.question.size()));
     }
@@ -113,23 +118,23 @@ PairMemory memory_of(const Plan& plan, size_t pair, Estimate estimate) {
   const Lengths tokens = longest(plan, pair, estimate);
   int64_t in_a_pass =
       std::min(plan.config.run.prefill_tokens, 16 * (tokens.context + tokens.question));
-  // Questions of which a token sees what follows are read in one pass.
-  if (plan.fidelity.importance_mask == ImportanceMask::kVisiblePlusOne ||
-      plan.fidelity.unselected_prefill == UnselectedPrefill::kFirstColumns) {
-    in_a_pass = std::max(in_a_pass, tokens.question);
-  }
+  if (plan.fidelity.looks_ahead()) in_a_pass = std::max(in_a_pass, tokens.question);
   const auto end = [&](const ModelConfig& model, int64_t kept_tokens) {
     return memory_of(model, plan.config.run.dtype, in_a_pass, kept_tokens);
   };
-  const int64_t read = (tokens.reads_again ? 2 : 1) * tokens.context;
-  PairMemory memory{.sender = end(planned.sender_config, read + tokens.said),
-                    // what arrives is copied in front of the receiver's own
-                    .receiver = end(planned.receiver_config,
+  const int64_t read = (tokens.reads_again ? 2 : 1) * tokens.part;
+  // What arrives is copied in front of the receiver's own.
+  PairMemory memory{.receiver = end(planned.receiver.config,
                                     2 * tokens.context + tokens.question + tokens.answer)};
-  const bool shared = planned.sender == planned.receiver;
-  memory.both = {.weights = memory.receiver.weights + (shared ? 0 : memory.sender.weights),
-                 .pass = std::max(memory.sender.pass, memory.receiver.pass),
-                 .sample = memory.sender.sample + memory.receiver.sample};
+  memory.all = memory.receiver;
+  std::set<std::filesystem::path> loaded{planned.receiver.folder};
+  for (const PlannedModel& model : planned.senders) {
+    const RankMemory sender = end(model.config, read + tokens.said);
+    if (sender.with(1) > memory.sender.with(1)) memory.sender = sender;
+    if (loaded.insert(model.folder).second) memory.all.weights += sender.weights;
+    memory.all.pass = std::max(memory.all.pass, sender.pass);
+    memory.all.sample += sender.sample;
+  }
   return memory;
 }
 
@@ -147,7 +152,7 @@ void fit_batches(Plan& plan, int64_t bytes, bool alone) {
   const int64_t most = plan.device_kind == "cpu" ? kMostOnCpu : kMostOnGpu;
   const auto ends_of = [&](size_t pair, Estimate estimate) {
     const PairMemory memory = memory_of(plan, pair, estimate);
-    return alone ? std::vector{memory.both} : std::vector{memory.sender, memory.receiver};
+    return alone ? std::vector{memory.all} : std::vector{memory.sender, memory.receiver};
   };
   for (size_t pair = 0; pair < plan.pairs.size(); ++pair) {
     for (const RankMemory& end : ends_of(pair, Estimate::kLow)) {

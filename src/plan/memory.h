@@ -25,9 +25,9 @@ struct RankMemory {
 RankMemory memory_of(const ModelConfig& model, DtypeChoice dtype, int64_t pass_tokens,
                      int64_t kept_tokens);
 
-// A pair's ends on ranks of their own, or both on one.
+// A pair's ends on ranks of their own, or all on one.
 struct PairMemory {
-  RankMemory sender, receiver, both;
+  RankMemory sender, receiver, all;  // sender: the one that takes most
 };
 
 // Tokens are estimated from the samples' bytes: rather too many (kHigh) or certainly too few
@@ -42,7 +42,7 @@ PairMemory memory_of(const Plan& plan, size_t pair, Estimate estimate = Estimate
 int64_t device_memory(at::Device device, int ranks_on_node);
 
 // Decides every pair's batch where the configuration leaves it open: as many samples as fit into
-// `bytes`, the smallest rank's memory. alone: one rank is both ends. Fails (kEnvironment) where
+// `bytes`, the smallest rank's memory. alone: one rank is all ends. Fails (kEnvironment) where
 // weights and one sample do not fit even if its tokens are few, and warns where a batch may not.
 void fit_batches(Plan& plan, int64_t bytes, bool alone);
 

@@ -7,7 +7,9 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "method/control.h"
 #include "model/safetensors.h"
+#include "plan/checks.h"
 #include "plan/keys.h"
 #include "plan/weights.h"
 #include "score/score.h"
@@ -16,6 +18,17 @@
 namespace kvcomm {
 
 namespace fs = std::filesystem;
+
+std::vector<uint32_t> Cell::calibrating() const {
+  std::vector<uint32_t> found;
+  for (int64_t i = 0; i < calibration_samples; ++i) {
+    found.push_back(static_cast<uint32_t>(calibration_from + i));
+  }
+  for (int64_t i = 0; recalibrate_every > 0 && i < samples; i += recalibrate_every) {
+    found.push_back(static_cast<uint32_t>(i));
+  }
+  return found;
+}
 
 fs::path model_folder(const Config& config, const std::string& name) {
   const fs::path below = config.paths.models / name;
@@ -32,15 +45,17 @@ std::shared_ptr<const Text> load_text(const fs::path& folder) {
 
 PromptBuilder make_prompt_builder(const Config& config, const PairConfig& pair,
                                   const DatasetInfo& info, std::shared_ptr<const Text> text) {
-  return {load_prompts(config),
-          std::move(text),
-          {.dataset = info.name,
-           .kind = info.kind,
-           .date = config.run.date,
-           .max_input_tokens = config.run.max_input_tokens,
-           .truncates = info.truncates,
-           .cleans_up_spaces = fidelity_of(config).clean_up_spaces,
-           .thinking = {.sender = pair.sender_thinks, .receiver = pair.receiver_thinks}}};
+  return {
+      load_prompts(config),
+      std::move(text),
+      {.dataset = info.name,
+       .kind = info.kind,
+       .date = config.run.date,
+       .max_input_tokens = config.run.max_input_tokens,
+       .truncates = info.truncates,
+       .fidelity = fidelity_of(config),
+       .thinking = {
+           .sender = pair.sender_thinks, .receiver = pair.receiver_thinks, .end = pair.think_end}}};
 }
 
 namespace {
@@ -85,7 +100,7 @@ void name_absent_models(Plan& plan) {
   const std::vector<PairConfig>& pairs = plan.config.pairs;
   std::set<std::string> seen;
   for (const PairConfig& pair : pairs) {
-    for (const std::string& model : {pair.sender, pair.receiver}) {
+    for (const std::string& model : pair.models()) {
       if (!seen.insert(model).second) continue;
       name_absent(plan, model, std::ranges::count(pairs, model, &PairConfig::receiver) > 0);
     }
@@ -105,7 +120,9 @@ void require_gpu_for_nccl(Plan& plan, Absent absent) {
 void plan_dataset(Plan& plan, size_t index, Absent absent) {
   const DatasetConfig& named = plan.config.datasets[index];
   const fs::path& folder = plan.config.paths.data;
+  const size_t senders = senders_of(plan.config);
   const bool may_lack = absent == Absent::kNamed && named.path.empty();
+  if (!named.is_own()) require_dealt(named.name, senders);
   if (may_lack && !look_for_dataset(named.name, folder)) {
     plan.datasets.push_back({.info = info_of(named)});
     plan.absent.push_back(
@@ -113,7 +130,7 @@ void plan_dataset(Plan& plan, size_t index, Absent absent) {
          fmt::format("The data set '{}' is not in '{}': `{}` fetches it.", named.name,
                      folder.string(), fetch_command(plan.datasets.back().info, folder))});
   } else {
-    plan.datasets.push_back(load_configured_dataset(plan.config, index));
+    plan.datasets.push_back(load_configured_dataset(plan.config, index, senders));
   }
   const Dataset& dataset = plan.datasets.back();
   warn_of_scores(dataset, named);
@@ -130,20 +147,21 @@ std::string in_words(const Tokenizer::Difference& difference) {
                      difference.token, words(difference.there), words(difference.here));
 }
 
-// Finds out what the sender's own tokenizer makes of the receiver's ids.
-void compare_ids(PlannedPair& planned, const Tokenizer& receiver, const ModelParts& sender) {
-  if (planned.sender == planned.receiver) return;
-  if (!tokenizer_lies_in(planned.sender)) {
-    if (!sender.weights) return;  // the model is absent altogether
+// Finds out what a sender's own tokenizer makes of the receiver's ids.
+void compare_ids(PlannedPair& planned, const fs::path& sender, const Tokenizer& receiver,
+                 const ModelParts& parts) {
+  if (sender == planned.receiver.folder) return;
+  if (!tokenizer_lies_in(sender)) {
+    if (!parts.weights) return;  // the model is absent altogether
     planned.ids_doubt =
         fmt::format("'{}' has no tokenizer.json, which would show that its ids are the receiver's",
-                    planned.sender.string());
+                    sender.string());
     return;
   }
   try {
     using Sort = Tokenizer::Sort;
-    if (read_tokenizer_files(planned.sender).hash == receiver.hash()) return;
-    const auto own = Tokenizer::load(planned.sender);
+    if (read_tokenizer_files(sender).hash == receiver.hash()) return;
+    const auto own = Tokenizer::load(sender);
     const auto ordinary = receiver.first_difference(own, Sort::kOrdinary);
     const auto any = ordinary ? ordinary : receiver.first_difference(own, Sort::kAdded);
     if (any) planned.ids_warning = in_words(*any);
@@ -156,31 +174,35 @@ void compare_ids(PlannedPair& planned, const Tokenizer& receiver, const ModelPar
 
 // A special token that only its name is known of must not lead beyond the model's own table.
 void require_trained(const PlannedPair& planned, const Tokenizer& tokenizer) {
-  const int64_t last = planned.token_ids - 1, rows = planned.receiver_config.vocab;
+  const int64_t last = planned.token_ids - 1, rows = planned.receiver.config.vocab;
   if (last < rows || tokenizer.lists(last)) return;
   fail(Exit::kEnvironment,
        "'{0}' names the special token '{1}' in its tokenizer_config.json or "
        "special_tokens_map.json, "
        "and its tokenizer.json does not have it: it would get the id {2}, and by config.json the "
        "embedding table has {3} rows. Take the name out, or fetch the model's folder anew.",
-       planned.receiver.string(), planned.last_token, last, rows);
+       planned.receiver.folder.string(), planned.last_token, last, rows);
 }
 
 // Reads the receiver's tokenizer and chat template, as far as they are there.
-void plan_text(const Config& config, PlannedPair& planned, const ModelParts& sender,
-               const ModelParts& receiver, bool sender_is_asked) {
+void plan_text(const Config& config, PlannedPair& planned, Absent absent, bool senders_are_asked) {
+  const fs::path& folder = planned.receiver.folder;
+  const ModelParts receiver = find_parts(folder, absent);
   std::optional<Tokenizer> tokenizer;
   if (receiver.tokenizer) {
-    tokenizer = Tokenizer::load(planned.receiver);
+    tokenizer = Tokenizer::load(folder);
     planned.tokenizer_hash = tokenizer->hash();
     planned.token_ids = tokenizer->vocab_size();
     planned.last_token = tokenizer->decode(std::array{planned.token_ids - 1}, false);
     require_trained(planned, *tokenizer);
     planned.cleans_up_spaces = tokenizer->cleans_up_spaces();
-    if (sender_is_asked) compare_ids(planned, *tokenizer, sender);
+    for (const PlannedModel& sender : planned.senders) {
+      if (!senders_are_asked || !planned.ids_doubt.empty()) break;  // the first is told
+      compare_ids(planned, sender.folder, *tokenizer, find_parts(sender.folder, absent));
+    }
   }
   if (receiver.chat) {
-    const auto chat = ChatTemplate::load(planned.receiver);
+    const auto chat = ChatTemplate::load(folder);
     chat.render("Hello", config.run.date);  // what refuses any message is told before weights load
     planned.chat_hash = chat.hash();
     planned.eos_token = chat.eos_token();
@@ -191,100 +213,62 @@ void plan_text(const Config& config, PlannedPair& planned, const ModelParts& sen
 
 PlannedPair plan_pair(const Config& config, const PairConfig& pair, Absent absent) {
   const Fidelity fidelity = fidelity_of(config);
-  const bool sender_is_asked = std::ranges::any_of(config.methods, [&](const MethodSpec& spec) {
+  const bool senders_are_asked = std::ranges::any_of(config.methods, [&](const MethodSpec& spec) {
     return profile_of(spec, fidelity).sender_reads();
   });
-  PlannedPair planned{.sender = model_folder(config, pair.sender),
-                      .receiver = model_folder(config, pair.receiver)};
-  const ModelParts sender = find_parts(planned.sender, absent);
-  const ModelParts receiver = find_parts(planned.receiver, absent);
-  if (!sender.config || !receiver.config) return planned;
-  planned.sender_config = load_model_config(planned.sender);
-  planned.receiver_config = load_model_config(planned.receiver);
-  plan_text(config, planned, sender, receiver, sender_is_asked);
+  PlannedPair planned{.receiver = {.folder = model_folder(config, pair.receiver)}};
+  for (const std::string& sender : pair.senders) {
+    planned.senders.push_back({.folder = model_folder(config, sender)});
+  }
+  const auto has_config = [&](const PlannedModel* model) {
+    return find_parts(model->folder, absent).config;
+  };
+  if (!std::ranges::all_of(planned.models(), has_config)) return planned;
+  const auto load = [](PlannedModel& model) { model.config = load_model_config(model.folder); };
+  std::ranges::for_each(planned.senders, load);
+  load(planned.receiver);
+  plan_text(config, planned, absent, senders_are_asked);
   return planned;
 }
 
-// ---- what a method asks of a pair
-
-// One of the two models reads what the other's layers made: it must be of the same shape.
-void require_same_shape(const PlannedPair& pair) {
-  const ModelConfig &s = pair.sender_config, &r = pair.receiver_config;
-  const auto require_equal = [](const char* what, int64_t sender, int64_t receiver) {
-    if (sender == receiver) return;
-    fail(Exit::kUsage,
-         "the sender has {} {}, the receiver {}. Keys, values and vectors can only be shared "
-         "between models of the same shape: choose two fine-tunes of one base, or leave the "
-         "method or the pair out.",
-         sender, what, receiver);
-  };
-  require_equal("layers", s.layers, r.layers);
-  require_equal("KV heads", s.kv_heads, r.kv_heads);
-  require_equal("entries a head", s.head_dim, r.head_dim);
-}
-
-void require_same_width(const PlannedPair& pair) {
-  const int64_t sender = pair.sender_config.hidden, receiver = pair.receiver_config.hidden;
-  if (sender == receiver) return;
-  fail(Exit::kUsage,
-       "the sender's hidden states have {} entries, the receiver's {}: vectors can only be handed "
-       "over between models of the same width. Leave the method or the pair out.",
-       sender, receiver);
-}
-
-void require_rows(const PlannedPair& pair, const char* end, const ModelConfig& config) {
-  if (config.vocab >= pair.token_ids) return;
-  fail(
-      Exit::kUsage,
-      "the receiver's tokenizer, used at both ends, has {} ids (the last is that of '{}'), and the "
-      "{}'s embedding table only {} rows.",
-      pair.token_ids, pair.last_token, end, config.vocab);
-}
-
-// Models that read the receiver's ids must have rows for them; and where the sender's model
-// answers in them, they must be the same tokens to it.
-void check_ids(const Profile& profile, const PlannedPair& pair) {
-  if (profile.receiver_reads()) require_rows(pair, "receiver", pair.receiver_config);
-  if (!profile.sender_reads()) return;
-  require_rows(pair, "sender", pair.sender_config);
-  const bool answers = profile.answers_at == End::kSender;
-  const bool refused = profile.sends_words || (answers && !pair.ids_warning.empty());
-  if (!refused || pair.ids_doubt.empty()) return;
-  fail(Exit::kUsage,
-       "the sender's model would be asked, and would answer, in ids of the receiver's tokenizer, "
-       "and {}. Leave the method or the pair out, or take a sender of the receiver's vocabulary.",
-       pair.ids_doubt);
-}
-
-void require_eos(const PlannedPair& pair) {
-  if (pair.eos_known || !pair.has_text()) return;
-  fail(Exit::kUsage,
-       "generating vectors ends at the tokenizer's eos token, and tokenizer_config.json in '{}' "
-       "names {}: name one of tokenizer.json's there as eos_token.",
-       pair.receiver.string(),
-       pair.eos_token.empty() ? "none" : "'" + pair.eos_token + "', which it does not have");
-}
-
-void check_method(const MethodSpec& spec, const PlannedPair& pair, const Fidelity& fidelity) {
-  const Profile profile = profile_of(spec, fidelity);
-  check_ids(profile, pair);
-  if (profile.needs_equal_shapes) require_same_shape(pair);
-  if (profile.needs_equal_widths) require_same_width(pair);
-  const auto check = type_of(spec).check;
-  if (check != nullptr) check(spec, pair.sender_config, pair.receiver_config, fidelity);
-  if (profile.needs_eos) require_eos(pair);
-}
-
 // ---- cells
+
+// Says which samples calibrate the cell, and returns how many are left to be scored: those behind
+// the published number are never scored; where there are none, the last are set aside. `limit` has
+// no say in it.
+int64_t set_calibration(Cell& cell, const Profile& profile, const Dataset& dataset) {
+  const int64_t all = sample_count(dataset), wanted = profile.calibration_samples;
+  cell.calibration_samples = std::min(wanted, all);
+  if (!profile.held_out || wanted == 0) return all;
+  if (std::ssize(dataset.rest) >= wanted) {
+    cell.calibration_from = all;
+    return all;
+  }
+  if (wanted >= all) {
+    fail(Exit::kUsage,
+         "calibration = \"held_out\" sets {} samples aside, and '{}' has {}: choose fewer "
+         "calibration_samples.",
+         wanted, dataset.info.name, all);
+  }
+  cell.calibration_from = all - wanted;
+  return all - wanted;
+}
 
 // Makes a cell, without its id. What is wrong with it is told with the method's place in the
 // configuration, where the user looks for it.
 Cell plan_cell(const Plan& plan, const Prompts& prompts, const Cell& place) {
   const Config& config = plan.config;
   Cell cell = place;
-  const int64_t all = sample_count(plan.datasets[cell.dataset]);
+  const Profile profile = profile_of(cell.spec, plan.fidelity);
+  const int64_t all = set_calibration(cell, profile, plan.datasets[cell.dataset]);
   const int64_t limit = sample_limit(config, config.datasets[cell.dataset], cell.spec);
   cell.samples = limit == 0 ? all : std::min(limit, all);
+  cell.recalibrate_every = profile.recalibrate_every;
+  if (control_of(cell.spec) == Control::kDeranged &&
+      sample_count(plan.datasets[cell.dataset]) < 2) {
+    fail(Exit::kUsage, "control = \"deranged\" sends another sample's message, and '{}' has one.",
+         plan.datasets[cell.dataset].info.name);
+  }
   check_method(cell.spec, plan.pairs[cell.pair], plan.fidelity);
   set_keys(cell, plan, prompts);  // none yet, as the weights are not known; its prompts are checked
   return cell;
@@ -298,7 +282,7 @@ std::vector<Cell> plan_method(const Plan& plan, const Prompts& prompts, const Ce
   const PairConfig& pair = config.pairs[place.pair];
   std::vector<Cell> cells;
   try {
-    const int64_t layers = plan.pairs[place.pair].receiver_config.layers;
+    const int64_t layers = plan.pairs[place.pair].receiver.config.layers;
     for (MethodSpec& spec : expand_layers(for_pair(method, pair), layers)) {
       const bool by_hand = stands_for_many(method) &&
                            std::ranges::count(config.methods, spec.label(), &MethodSpec::label) > 0;
@@ -319,11 +303,14 @@ std::vector<Cell> plan_method(const Plan& plan, const Prompts& prompts, const Ce
 // Keys were turned by the sender's angles, queries are turned by the receiver's.
 void warn_of_rope(const Plan& plan, size_t index) {
   if (std::ranges::none_of(plan.config.methods, shares_layers)) return;
-  const ModelConfig &s = plan.pairs[index].sender_config, &r = plan.pairs[index].receiver_config;
-  if (s.rope_theta == r.rope_theta && s.rope_scaling == r.rope_scaling) return;
-  spdlog::warn(
-      "Pair '{}': the sender's rotary positions differ from the receiver's (base {} and {}).",
-      plan.config.pairs[index].name, s.rope_theta, r.rope_theta);
+  const ModelConfig& r = plan.pairs[index].receiver.config;
+  for (const PlannedModel& sender : plan.pairs[index].senders) {
+    const ModelConfig& s = sender.config;
+    if (s.rope_theta == r.rope_theta && s.rope_scaling == r.rope_scaling) continue;
+    spdlog::warn(
+        "Pair '{}': the sender's rotary positions differ from the receiver's (base {} and {}).",
+        plan.config.pairs[index].name, s.rope_theta, r.rope_theta);
+  }
 }
 
 // A prompt that leaves out what it is there to ask about may be meant, as an ablation.
@@ -360,6 +347,7 @@ Plan make_plan(Config config, const std::string& device_kind, Absent absent, Has
   Plan plan{.config = std::move(config), .device_kind = device_kind, .fidelity = fidelity};
   const Prompts prompts = load_prompts(plan.config);
   require_gpu_for_nccl(plan, absent);
+  require_equal_senders(plan.config);
   for (size_t i = 0; i < plan.config.datasets.size(); ++i) plan_dataset(plan, i, absent);
   for (const PairConfig& pair : plan.config.pairs) {
     plan.pairs.push_back(plan_pair(plan.config, pair, absent));
@@ -381,6 +369,7 @@ Plan make_plan(Config config, const std::string& device_kind, Absent absent, Has
   }
   warn_of_prompts(plan, prompts);
   warn_of_ids(plan);
+  require_thought_ends(plan);
   plan_weights(plan, absent, hashing);
   for (Cell& cell : plan.cells) set_keys(cell, plan, prompts);
   return plan;

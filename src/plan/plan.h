@@ -3,6 +3,7 @@
 // here.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -26,11 +27,16 @@ namespace kvcomm {
 // answers change and this does not).
 inline constexpr int kAnswersVersion = 5;
 
+struct PlannedModel {
+  std::filesystem::path folder;
+  ModelConfig config;       // no layers: absent
+  std::string fingerprint;  // of the weights; "": absent or unknown
+};
+
 struct PlannedPair {
-  std::filesystem::path sender, receiver;                // model folders
-  ModelConfig sender_config, receiver_config;            // no layers: absent
-  std::string sender_fingerprint, receiver_fingerprint;  // of the weights; "": absent or unknown
-  bool other_head = false;  // of either: an lm_head of other values beside tied embeddings
+  std::vector<PlannedModel> senders;
+  PlannedModel receiver;
+  bool other_head = false;  // of any: an lm_head of other values beside tied embeddings
   std::string tokenizer_hash, chat_hash;  // the receiver's, used at both ends; "": absent
   std::string eos_token;                  // that its tokenizer_config.json names, or ""
   bool eos_known = false;                 // its tokenizer has it
@@ -38,11 +44,21 @@ struct PlannedPair {
   std::string last_token;                 // the one with the largest of them
   bool cleans_up_spaces = false;          // its tokenizer is set to
   int64_t batch = 1;                      // samples: run.batch, or what fit_batches() found
-  // Of the sender's own tokenizer, where a method has its model read the receiver's ids:
+  // Of a sender's own tokenizer, where a method has its model read the receiver's ids:
   std::string ids_doubt;    // why not every ordinary token is sure to have the same id; "": it has
   std::string ids_warning;  // a token that has another id there; "": none is known
 
-  bool has_configs() const { return sender_config.layers > 0 && receiver_config.layers > 0; }
+  // Each of its models, the senders' first.
+  std::vector<const PlannedModel*> models() const {
+    std::vector<const PlannedModel*> models;
+    for (const PlannedModel& sender : senders) models.push_back(&sender);
+    models.push_back(&receiver);
+    return models;
+  }
+  bool has_configs() const {
+    const auto known = [](const PlannedModel* model) { return model->config.layers > 0; };
+    return std::ranges::all_of(models(), known);
+  }
   bool has_text() const { return !tokenizer_hash.empty() && !chat_hash.empty(); }
 };
 
@@ -52,9 +68,13 @@ struct Cell {
   size_t pair = 0, dataset = 0, method = 0;  // places in the configuration
   MethodSpec spec;                           // with the pair's own alpha, mu, sigma; expanded
   int64_t samples = 0;                       // the first ones of the evaluated order
+  int64_t recalibrate_every = 0;             // so many of them; 0: never
   std::string key, key_json;                 // "": something is absent
-  std::string calibration_key, calibration_key_json;  // "": needs none
-  int64_t calibration_samples = 0;
+  std::string calibration_key, calibration_key_json;      // "": needs none
+  int64_t calibration_from = 0, calibration_samples = 0;  // by place in that order
+
+  // Samples whose importances are measured, once for all or again and again.
+  std::vector<uint32_t> calibrating() const;
 };
 
 // What `run` would refuse for what is not there, with the code that it would leave with.
@@ -102,8 +122,8 @@ std::span<const std::string> further_metrics(const DatasetConfig& dataset);
 // What a row holds by them before its answer is scored: 0.
 std::map<std::string, double> unscored(const DatasetConfig& dataset);
 
-// Data set number `index` of the configuration, read from its file.
-Dataset load_configured_dataset(const Config& config, size_t index);
+// Data set number `index` of the configuration, read from its file for so many senders.
+Dataset load_configured_dataset(const Config& config, size_t index, size_t senders);
 
 // Logs what the metrics of a data set cannot do: compare lemmas for want of the dictionary, or give
 // any answer to some of its samples more than 0.

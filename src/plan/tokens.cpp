@@ -4,44 +4,66 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 #include <thread>
 
 #include "base/error.h"
 #include "base/parallel.h"
-#include "base/text.h"
 #include "base/utf8.h"
+#include "method/control.h"
 
 namespace kvcomm {
 
 // ---- what a cell's ends read
 
 std::optional<CellTokens> TokenCounter::count(const Cell& cell) {
-  if (plan_.datasets[cell.dataset].path.empty()) return {};
+  std::vector<uint32_t> samples(static_cast<size_t>(cell.samples));
+  std::iota(samples.begin(), samples.end(), 0U);
+  return count(cell, samples);
+}
+
+std::optional<CellTokens> TokenCounter::count(const Cell& cell, std::span<const uint32_t> samples) {
+  const Dataset& dataset = plan_.datasets[cell.dataset];
+  if (dataset.path.empty()) return {};
   const Profile profile = profile_of(cell.spec, plan_.fidelity);
-  const Lengths& prompts = lengths(cell, profile.asked, profile.answers_at);
-  const bool alone = profile.sender == Reading::kNothing;
-  const Lengths none(alone ? prompts.size() : 0);
-  const Lengths& contexts = alone ? none : lengths(cell, profile.sender, End::kSender);
+  const bool deranged_ones = control_of(cell.spec) == Control::kDeranged;
+  const size_t wanted = deranged_ones     ? dataset.samples.size()
+                        : samples.empty() ? 0
+                                          : std::ranges::max(samples) + size_t{1};
+  const Lengths& prompts = lengths(cell, wanted, profile.asked, profile.answers_at);
+  Lengths contexts(samples.size());
+  const size_t senders = profile.sender == Reading::kNothing ? 0 : senders_of(plan_.config);
+  for (size_t sender = 0; sender < senders; ++sender) {
+    const Lengths& read = lengths(cell, wanted, profile.sender, End::kSender, sender);
+    for (size_t i = 0; i < samples.size(); ++i) {
+      const int64_t length =
+          read[deranged_ones ? deranged(samples[i], dataset.samples.size()) : samples[i]];
+      const bool too_long = contexts[i] == kTooLong || length == kTooLong;
+      contexts[i] = too_long ? kTooLong : contexts[i] + length;
+    }
+  }
   CellTokens tokens{.estimated = !plan_.pairs[cell.pair].has_text()};
   int64_t prompt = 0;
-  for (size_t i = 0; i < static_cast<size_t>(cell.samples); ++i) {
-    const bool too_long = contexts[i] == kTooLong || prompts[i] == kTooLong;
+  for (size_t i = 0; i < samples.size(); ++i) {
+    const bool too_long = contexts[i] == kTooLong || prompts[samples[i]] == kTooLong;
     tokens.too_long += too_long;
     tokens.context += too_long ? 0 : contexts[i];
-    prompt += too_long ? 0 : prompts[i];
+    prompt += too_long ? 0 : prompts[samples[i]];
   }
   if (!profile.refines) tokens.prompt = prompt;
   return tokens;
 }
 
-const TokenCounter::Lengths& TokenCounter::lengths(const Cell& cell, Reading reading, End by) {
+const TokenCounter::Lengths& TokenCounter::lengths(const Cell& cell, size_t wanted, Reading reading,
+                                                   End by, size_t sender) {
   const PairConfig& named = plan_.config.pairs[cell.pair];
   const PlannedPair& pair = plan_.pairs[cell.pair];
   const Dataset& dataset = plan_.datasets[cell.dataset];
-  Lengths& found = lengths_[fmt::format("{} {} {} {} {} {} {}", pair.tokenizer_hash, pair.chat_hash,
-                                        cell.dataset, named.sender_thinks, named.receiver_thinks,
-                                        static_cast<int>(reading), static_cast<int>(by))];
-  const size_t known = found.size(), wanted = static_cast<size_t>(cell.samples);
+  Lengths& found = lengths_[fmt::format("{} {} {} {} {} {} {} {} {}", pair.tokenizer_hash,
+                                        pair.chat_hash, cell.dataset, named.sender_thinks,
+                                        named.receiver_thinks, named.think_end,
+                                        static_cast<int>(reading), static_cast<int>(by), sender)];
+  const size_t known = found.size();
   if (known >= wanted) return found;
   std::optional<PromptBuilder> prompt_builder;
   if (pair.has_text()) {
@@ -49,10 +71,10 @@ const TokenCounter::Lengths& TokenCounter::lengths(const Cell& cell, Reading rea
   }
   found.resize(wanted);
   in_parallel(known, wanted, std::thread::hardware_concurrency(), [&](size_t i) {
-    const Sample& sample = dataset.samples[i];
+    const Sample& sample = dataset.at(i);
     try {
-      found[i] = prompt_builder ? std::ssize(prompt_builder->encoded(sample, reading, by))
-                                : estimated(dataset.info, sample, reading);
+      found[i] = prompt_builder ? std::ssize(prompt_builder->encoded(sample, reading, by, sender))
+                                : estimated(dataset.info, sample, reading, sender);
     } catch (const Error& error) {
       if (error.exit() != Exit::kUsage) throw;
       found[i] = kTooLong;
@@ -61,9 +83,10 @@ const TokenCounter::Lengths& TokenCounter::lengths(const Cell& cell, Reading rea
   return found;
 }
 
-int64_t TokenCounter::estimated(const DatasetInfo& info, const Sample& sample,
-                                Reading reading) const {
-  const std::string context = join(sample.contexts, "\n");
+int64_t TokenCounter::estimated(const DatasetInfo& info, const Sample& sample, Reading reading,
+                                size_t sender) const {
+  const bool one = reading == Reading::kSkyline;
+  const std::string& context = one ? sample.context() : sample.contexts.at(sender);
   const std::string prompt = prompts_.prompt(
       info.name, info.kind, prompt_key(reading),
       std::array{PromptValue{"context", context}, PromptValue{"question", sample.question}});
@@ -72,7 +95,7 @@ int64_t TokenCounter::estimated(const DatasetInfo& info, const Sample& sample,
 
 std::shared_ptr<const Text> TokenCounter::text_of(const PlannedPair& pair) {
   auto& text = texts_[pair.tokenizer_hash + pair.chat_hash];
-  if (!text) text = load_text(pair.receiver);
+  if (!text) text = load_text(pair.receiver.folder);
   return text;
 }
 

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -32,14 +33,18 @@ class TokenCounter {
   // tokenizer or the template is. Prompts are encoded once for all cells that share them, on all
   // cores.
   std::optional<CellTokens> count(const Cell& cell);
+  // Of some of the data set's samples.
+  std::optional<CellTokens> count(const Cell& cell, std::span<const uint32_t> samples);
 
  private:
   static constexpr int64_t kTooLong = -1;
   using Lengths = std::vector<int64_t>;  // by sample; kTooLong: it does not fit
 
-  // by: the end that reads.
-  const Lengths& lengths(const Cell& cell, Reading reading, End by);
-  int64_t estimated(const DatasetInfo& info, const Sample& sample, Reading reading) const;
+  // Of the first `wanted` samples at least. by: the end that reads; of several senders, that one.
+  const Lengths& lengths(const Cell& cell, size_t wanted, Reading reading, End by,
+                         size_t sender = 0);
+  int64_t estimated(const DatasetInfo& info, const Sample& sample, Reading reading,
+                    size_t sender) const;
   std::shared_ptr<const Text> text_of(const PlannedPair& pair);
 
   const Plan& plan_;

@@ -1,8 +1,10 @@
 #include "plan/weights.h"
 
+#include <algorithm>
 #include <map>
 
 #include "base/log.h"
+#include "method/agent.h"
 #include "model/fingerprint.h"
 #include "model/safetensors.h"
 #include "model/weights.h"
@@ -36,9 +38,9 @@ PlannedWeights hashed(Plan& plan, const fs::path& folder, const ModelConfig& con
     plan.unhashed.insert(folder);
     return {};
   }
-  const bool other_head = WeightFiles(folder, config).has_other_head();
-  if (other_head) warn_of_other_head(folder, plan.fidelity.tie_other_head);
-  return {.fingerprint = *fingerprint, .other_head = other_head};
+  const bool has_other = WeightFiles(folder, config).has_other_head();
+  if (has_other) warn_of_other_head(folder, other_head(plan.fidelity) == OtherHead::kDropped);
+  return {.fingerprint = *fingerprint, .other_head = has_other};
 }
 
 }  // namespace
@@ -47,9 +49,10 @@ void plan_weights(Plan& plan, Absent absent, Hashing hashing) {
   std::map<fs::path, const ModelConfig*> models;  // whose weights are there
   for (const PlannedPair& pair : plan.pairs) {
     if (!pair.has_configs()) continue;
-    for (const auto& [folder, config] : {std::pair{&pair.sender, &pair.sender_config},
-                                         std::pair{&pair.receiver, &pair.receiver_config}}) {
-      if (absent == Absent::kRefused || has_weights(*folder)) models.emplace(*folder, config);
+    for (const PlannedModel* model : pair.models()) {
+      if (absent == Absent::kRefused || has_weights(model->folder)) {
+        models.emplace(model->folder, &model->config);
+      }
     }
   }
   for (const auto& [folder, config] : models) WeightFiles(folder, *config);
@@ -57,10 +60,13 @@ void plan_weights(Plan& plan, Absent absent, Hashing hashing) {
   for (const auto& [folder, config] : models)
     planned[folder] = hashed(plan, folder, *config, hashing);
   for (PlannedPair& pair : plan.pairs) {
-    const PlannedWeights &sender = planned[pair.sender], &receiver = planned[pair.receiver];
-    pair.sender_fingerprint = sender.fingerprint;
-    pair.receiver_fingerprint = receiver.fingerprint;
-    pair.other_head = sender.other_head || receiver.other_head;
+    const auto take = [&](PlannedModel& model) {
+      const PlannedWeights& weights = planned[model.folder];
+      model.fingerprint = weights.fingerprint;
+      pair.other_head |= weights.other_head;
+    };
+    std::ranges::for_each(pair.senders, take);
+    take(pair.receiver);
   }
 }
 

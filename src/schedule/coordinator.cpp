@@ -17,6 +17,7 @@ constexpr int kTasksPerLane = 2;
 
 CellRecord cell_record(const Plan& plan, const Cell& cell, const LayerChoice* choice) {
   const DatasetInfo& info = plan.datasets[cell.dataset].info;
+  const Profile profile = profile_of(cell.spec, plan.fidelity);
   CellRecord record{.key = cell.key,
                     .key_json = cell.key_json,
                     .pair = plan.config.pairs[cell.pair].name,
@@ -27,7 +28,9 @@ CellRecord cell_record(const Plan& plan, const Cell& cell, const LayerChoice* ch
                     .fidelity = plan.fidelity.name,
                     .dtype = std::string(to_text(plan.config.run.dtype)),
                     .calibration_key = cell.calibration_key,
-                    .n_planned = static_cast<uint64_t>(cell.samples)};
+                    .n_planned = static_cast<uint64_t>(cell.samples),
+                    .recalibration_scored = profile.scores_recalibrations,
+                    .receiver_alone = profile.is_receiver_alone()};
   for (size_t l = 0; choice != nullptr && l < choice->selected.size(); ++l) {
     record.layers.push_back({.layer = static_cast<int32_t>(l),
                              .importance = choice->importance[l],
@@ -155,6 +158,9 @@ bool Coordinator::take_report() {
     case Report::Kind::kLast:
       ++ranks_left_;
       return true;
+    case Report::Kind::kRecalibration:
+      store_recalibration(report);
+      return true;
     case Report::Kind::kRows:
       store_rows(report);
       break;
@@ -224,6 +230,13 @@ void Coordinator::store_calibration(Report& report) {
     if (cell.calibration_key == task.calibration_key && work_->choice(cell) != nullptr)
       write_cell(cell);
   }
+}
+
+void Coordinator::store_recalibration(Report& report) {
+  RecalibrationRecord& record = report.recalibration;
+  record.key = plan_.cells.at(report.cell).key;
+  journal_.append(record);
+  stored_.add(record);
 }
 
 // A cell that cannot run keeps all its samples in n as failed ones: a crash must not raise a score.

@@ -50,6 +50,7 @@ class Coordinator {
   bool take_report();
   void store_rows(Report& report);
   void store_calibration(Report& report);
+  void store_recalibration(Report& report);
   void lose(const Cell& cell, const std::string& why);
   void write_cell(const Cell& cell);
   void write_questions(const std::vector<bool>& ours);

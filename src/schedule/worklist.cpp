@@ -21,7 +21,7 @@ Worklist::Worklist(const Plan& plan, const CompletedIndex& stored, const std::ve
     Group& group = groups_.back();
     group.cells.push_back(&cell);
     if (!cell.calibration_key.empty() && !missing(cell).empty()) {
-      group.calibrations[cell.calibration_key].samples = cell.calibration_samples;
+      group.calibrations[cell.calibration_key].samples = cell.calibrating();
     }
   }
   for (Group& group : groups_) settle(group);
@@ -35,9 +35,10 @@ void Worklist::settle(Group& group) {
     if (stored_.importance(key) != nullptr) calibration.state = State::kDone;
     ready = ready && (calibration.state == State::kDone || calibration.state == State::kLost);
   }
-  const int layers = static_cast<int>(plan_.pairs[group.pair].receiver_config.layers);
+  const int layers = static_cast<int>(plan_.pairs[group.pair].receiver.config.layers);
   for (const Cell* cell : group.cells) {
     if (!shares_layers(cell->spec) || choices_.contains(cell->id)) continue;
+    if (cell->recalibrate_every > 0) continue;  // its lane chooses
     const std::vector<double>* importance = stored_.importance(cell->calibration_key);
     if (!cell->calibration_key.empty() && importance == nullptr) continue;
     const std::vector<double> none;
@@ -48,18 +49,41 @@ void Worklist::settle(Group& group) {
   if (ready && !group.drafted) draft(group);
 }
 
-// Of cells that are the same work (equal keys) the first alone: its row is theirs too.
+// Of cells that are the same work (equal keys) the first alone: its row is theirs too. Those that
+// recalibrate are none of these.
 std::vector<uint32_t> Worklist::missing_cells(const Group& group, uint32_t sample) const {
   std::vector<uint32_t> cells;
   std::set<std::string_view> keys;
   for (const Cell* cell : group.cells) {
-    const bool can_run = !shares_layers(cell->spec) || choices_.contains(cell->id);
+    const bool can_run =
+        cell->recalibrate_every == 0 && (!shares_layers(cell->spec) || choices_.contains(cell->id));
     if (can_run && sample < cell->samples && !stored_.is_done(cell->key, sample) &&
         keys.insert(cell->key).second) {
       cells.push_back(cell->id);
     }
   }
   return cells;
+}
+
+// By which sample the layers for another one are chosen.
+uint32_t Worklist::chosen_by(const Cell& cell, uint32_t sample) const {
+  const auto every = static_cast<uint32_t>(cell.recalibrate_every);
+  return sample / every * every;
+}
+
+bool Worklist::is_online(const Draft& draft) const {
+  return plan_.cells[draft.cells.front()].recalibrate_every > 0;
+}
+
+void Worklist::draft_online(Group& group, const Cell& cell) {
+  const Draft* last = nullptr;
+  for (const uint32_t sample : missing(cell)) {
+    const bool joins =
+        last != nullptr && chosen_by(cell, last->samples.front()) == chosen_by(cell, sample);
+    if (!joins) group.drafts.push_back({.samples = {}, .cells = {cell.id}});
+    group.drafts.back().samples.push_back(sample);
+    last = &group.drafts.back();
+  }
 }
 
 // Tasks of consecutive samples that miss the same cells, a batch each.
@@ -74,6 +98,10 @@ void Worklist::draft(Group& group) {
         static_cast<int64_t>(group.drafts.back().samples.size()) < batch_of(group.pair);
     if (!joins) group.drafts.push_back({.cells = std::move(cells)});
     group.drafts.back().samples.push_back(sample);
+  }
+  std::set<std::string_view> keys;
+  for (const Cell* cell : group.cells) {
+    if (cell->recalibrate_every > 0 && keys.insert(cell->key).second) draft_online(group, *cell);
   }
   group.drafted = true;
 }
@@ -157,9 +185,7 @@ std::optional<Task> Worklist::take_from(size_t index) {
     if (calibration.state != State::kMissing) continue;
     calibration.state = State::kRunning;
     Task task{.kind = Task::Kind::kCalibrate, .calibration_key = key};
-    const int64_t available = static_cast<int64_t>(plan_.datasets[group.dataset].samples.size());
-    for (uint32_t i = 0; i < std::min(calibration.samples, available); ++i)
-      task.samples.push_back(i);
+    task.samples = calibration.samples;
     task.attempt = calibration.attempt;
     task.batch = calibration.attempt == 1 ? batch_of(group.pair) : 1;
     return start(std::move(task), index, /*rows=*/1);
@@ -175,6 +201,16 @@ Task Worklist::make_task(const Draft& draft) const {
             .attempt = draft.attempt,
             .batch = draft.attempt == 1 ? std::ssize(draft.samples) : 1,
             .samples = draft.samples};
+  if (is_online(draft)) {
+    const Cell& cell = plan_.cells[draft.cells.front()];
+    task.chosen_by = chosen_by(cell, draft.samples.front());
+    task.batch = draft.attempt == 1 ? batch_of(cell.pair) : 1;
+    const std::vector<int32_t>* layers = stored_.recalibrated(cell.key, task.chosen_by);
+    if (layers == nullptr) task.kind = Task::Kind::kOnline;
+    task.cells.push_back({.cell = cell.id, .spec = cell.spec, .layers = {}});
+    if (layers != nullptr) task.cells.front().layers = *layers;
+    return task;
+  }
   for (const uint32_t id : draft.cells) {
     const auto chosen = choices_.find(id);
     task.cells.push_back(
@@ -211,6 +247,10 @@ void Worklist::halve(size_t pair, int64_t batch) {
     if (group.pair != pair) continue;
     std::deque<Draft> drafts;
     for (const Draft& draft : group.drafts) {
+      if (is_online(draft)) {  // its task is worked on in batches
+        drafts.push_back(draft);
+        continue;
+      }
       for (size_t begin = 0; begin < draft.samples.size(); begin += static_cast<size_t>(half)) {
         Draft part{.cells = draft.cells, .attempt = draft.attempt};
         const size_t end = std::min(begin + static_cast<size_t>(half), draft.samples.size());
@@ -232,8 +272,16 @@ void Worklist::take_rows(const Report& report) {
   if (ran_out_of_memory(report)) halve(running.task.pair, running.task.batch);
   running.rows_left -= std::min<uint64_t>(running.rows_left, report.rows.size());
   if (running.rows_left > 0) return;
+  std::deque<Draft>& drafts = groups_[running.group].drafts;
   for (const auto& [sample, cells] : running.failed) {
-    groups_[running.group].drafts.push_back({.samples = {sample}, .cells = cells, .attempt = 2});
+    Draft again{.samples = {sample}, .cells = cells, .attempt = 2};
+    const bool joins = !drafts.empty() && is_online(again) && drafts.back().attempt == 2 &&
+                       drafts.back().cells == cells && sample != running.failed.begin()->first;
+    if (joins) {  // one choice of layers serves them
+      drafts.back().samples.push_back(sample);
+    } else {
+      drafts.push_back(std::move(again));
+    }
   }
   running_.erase(report.task);
 }

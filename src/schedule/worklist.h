@@ -1,5 +1,9 @@
 // What is left of a sweep and who gets it next: tasks out, rows and importances in. Plain
 // bookkeeping in memory; the coordinator talks and stores.
+//
+// A cell that recalibrates every T samples is a task for each T of them: its layers are chosen by
+// the first sample alone, so that nothing is carried over, and lanes share such a cell as any
+// other.
 #pragma once
 
 #include <cstdint>
@@ -52,7 +56,7 @@ class Worklist {
   struct Calibration {
     State state = State::kMissing;
     uint32_t attempt = 1;
-    int64_t samples = 0;
+    std::vector<uint32_t> samples;
   };
   struct Draft {
     std::vector<uint32_t> samples;
@@ -76,6 +80,9 @@ class Worklist {
   void settle(Group& group);
   std::vector<uint32_t> missing_cells(const Group& group, uint32_t sample) const;
   void draft(Group& group);
+  void draft_online(Group& group, const Cell& cell);
+  uint32_t chosen_by(const Cell& cell, uint32_t sample) const;
+  bool is_online(const Draft& draft) const;
   void halve(size_t pair, int64_t batch);
   std::vector<size_t> preference(int lane) const;
   std::optional<Task> take_from(size_t group);

@@ -43,6 +43,12 @@ struct Fidelity {
   bool tie_other_head;   // an lm_head of other values beside tied embeddings is dropped, not used
   bool clean_up_spaces;  // of what was said, where tokenizer_config.json asks for it
 
+  // Whether some prompt's tokens see tokens behind them, so that it is read in one pass.
+  bool looks_ahead() const {
+    return importance_mask == ImportanceMask::kVisiblePlusOne ||
+           unselected_prefill == UnselectedPrefill::kFirstColumns;
+  }
+
   static Fidelity paper();
   static Fidelity release();
 };

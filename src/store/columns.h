@@ -4,7 +4,7 @@
 
 // COLUMN(type, name, units, meaning in /samples, meaning in /cells; nullptr: not there)
 #define KVC_SAMPLE_COLUMNS(COLUMN)                                                                 \
-  COLUMN(uint64_t, context_tokens, "tokens", "the sender's templated prompt", "sum over samples")  \
+  COLUMN(uint64_t, context_tokens, "tokens", "the senders' templated prompts", "sum over samples") \
   COLUMN(uint64_t, prompt_tokens, "tokens", "the receiver's templated prompt", "sum over samples") \
   COLUMN(uint64_t, output_tokens, "tokens", "tokens generated for the answer", "sum over samples") \
   COLUMN(uint64_t, layers_sent, "1", "layers whose whole context was sent", nullptr)               \

@@ -6,6 +6,7 @@ CompletedIndex::CompletedIndex(const Journals& journals) {
   for (const RunJournal& run : journals.runs) {
     for (const SampleRow& row : run.samples) add(row);
     for (const CalibrationRecord& record : run.calibrations) add(record);
+    for (const RecalibrationRecord& record : run.recalibrations) add(record);
     for (const QuestionRecord& asked : run.questions) {
       questions_[{asked.dataset, asked.fingerprint, asked.sample}] |= !asked.contexts.empty();
     }
@@ -20,6 +21,16 @@ void CompletedIndex::add(const SampleRow& row) {
 
 void CompletedIndex::add(const CalibrationRecord& record) {
   importances_.emplace(record.key, record.importance);  // the first is kept
+}
+
+void CompletedIndex::add(const RecalibrationRecord& record) {
+  recalibrations_.emplace(std::pair(record.key, record.sample), record.layers);  // likewise
+}
+
+const std::vector<int32_t>* CompletedIndex::recalibrated(const std::string& key,
+                                                         uint32_t sample) const {
+  const auto found = recalibrations_.find({key, sample});
+  return found == recalibrations_.end() ? nullptr : &found->second;
 }
 
 bool CompletedIndex::is_done(const std::string& key, uint32_t sample) const {

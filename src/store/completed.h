@@ -26,6 +26,7 @@ class CompletedIndex {
 
   void add(const SampleRow& row);
   void add(const CalibrationRecord& record);
+  void add(const RecalibrationRecord& record);
 
   bool empty() const { return samples_.empty(); }
 
@@ -43,6 +44,9 @@ class CompletedIndex {
   // [layers], or nullptr where it has not been measured.
   const std::vector<double>* importance(const std::string& calibration_key) const;
 
+  // The layers that a cell chose anew by that sample, or nullptr where it has not yet.
+  const std::vector<int32_t>* recalibrated(const std::string& key, uint32_t sample) const;
+
  private:
   struct State {
     uint32_t attempts = 0;
@@ -52,6 +56,7 @@ class CompletedIndex {
 
   std::unordered_map<std::string, std::unordered_map<uint32_t, State>> samples_;
   std::map<std::string, std::vector<double>> importances_;
+  std::map<std::pair<std::string, uint32_t>, std::vector<int32_t>> recalibrations_;
   // By data set, fingerprint and sample: whether contexts are there too.
   std::map<std::tuple<std::string, std::string, uint32_t>, bool> questions_;
 };

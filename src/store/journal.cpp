@@ -91,6 +91,7 @@ template void Journal::append(const RunRecord&);
 template void Journal::append(const CellRecord&);
 template void Journal::append(const SampleRow&);
 template void Journal::append(const CalibrationRecord&);
+template void Journal::append(const RecalibrationRecord&);
 template void Journal::append(const RankRecord&);
 template void Journal::append(const FailureRecord&);
 template void Journal::append(const QuestionRecord&);
@@ -166,6 +167,8 @@ std::string take_line(std::string_view line, size_t behind, RowReader& rows, Str
       run.samples.push_back(json.get<SampleRow>());
     } else if (type == CalibrationRecord::kType) {
       run.calibrations.push_back(json.get<CalibrationRecord>());
+    } else if (type == RecalibrationRecord::kType) {
+      run.recalibrations.push_back(json.get<RecalibrationRecord>());
     } else if (type == RankRecord::kType) {
       run.ranks.push_back(json.get<RankRecord>());
     } else if (type == FailureRecord::kType) {
@@ -217,6 +220,7 @@ void append(RunJournal& all, Stretch& stretch) {
   append(all.cells, more.cells);
   append(all.samples, more.samples);
   append(all.calibrations, more.calibrations);
+  append(all.recalibrations, more.recalibrations);
   append(all.ranks, more.ranks);
   append(all.failures, more.failures);
   append(all.questions, more.questions);

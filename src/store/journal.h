@@ -57,6 +57,7 @@ struct RunJournal {
   std::vector<CellRecord> cells;
   std::vector<SampleRow> samples;
   std::vector<CalibrationRecord> calibrations;
+  std::vector<RecalibrationRecord> recalibrations;
   std::vector<RankRecord> ranks;
   std::vector<FailureRecord> failures;
   std::vector<QuestionRecord> questions;

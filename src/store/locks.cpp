@@ -27,7 +27,7 @@ std::string own_content() {
   const ProcessId me = this_process();
   const char* job = std::getenv("SLURM_JOB_ID");
   const nlohmann::json json = {{"host", me.host},
-                               {"place", me.place},
+                               {"place", me.scope},
                                {"pid", me.pid},
                                {"start", me.start},
                                {"job", job == nullptr ? "" : job},
@@ -46,7 +46,7 @@ Owner owner_of(const std::string& content) {
   try {
     Owner owner;
     json.at("host").get_to(owner.process.host);
-    json.at("place").get_to(owner.process.place);
+    json.at("place").get_to(owner.process.scope);
     json.at("pid").get_to(owner.process.pid);
     json.at("start").get_to(owner.process.start);
     const std::string job = json.at("job").get<std::string>();
@@ -82,7 +82,7 @@ std::optional<Seen> see(const fs::path& path) {
 fs::path own_name(const fs::path& lock, const char* what) {
   const ProcessId me = this_process();
   return lock.string() + fmt::format("%{}-{}-{}-{}", what, me.host, me.pid,
-                                     hash64_hex(me.place + " " + me.start).substr(0, 8));
+                                     hash64_hex(me.scope + " " + me.start).substr(0, 8));
 }
 
 // Synced, so that the hosts of a network file system see who owns it.

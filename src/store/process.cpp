@@ -45,7 +45,7 @@ ProcStat proc_stat(long pid) {
   return {values[0], values[kStart]};
 }
 
-std::string this_place() {
+std::string this_scope() {
   std::error_code error;
   const fs::path names = fs::read_symlink("/proc/self/ns/pid", error);
   return first_line("/proc/sys/kernel/random/boot_id") + " " + names.string();
@@ -67,11 +67,11 @@ uint64_t peak_memory() {
 
 ProcessId this_process() {
   const long pid = ::getpid();
-  return {host_name(), this_place(), pid, proc_stat(pid).start};
+  return {host_name(), this_scope(), pid, proc_stat(pid).start};
 }
 
 bool is_gone(const ProcessId& process) {
-  if (process.pid <= 0 || process.host != host_name() || process.place != this_place()) {
+  if (process.pid <= 0 || process.host != host_name() || process.scope != this_scope()) {
     return false;
   }
   if (::kill(static_cast<pid_t>(process.pid), 0) != 0 && errno == ESRCH) return true;

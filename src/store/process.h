@@ -9,14 +9,14 @@ namespace kvcomm {
 
 struct ProcessId {
   std::string host;
-  std::string place;  // what pid counts in: this boot of the machine and its process namespace
+  std::string scope;  // what pid counts in: this boot of the machine and its process namespace
   long pid = 0;
   std::string start;  // in clock ticks since boot; tells a process from a later one of the same pid
 };
 
 ProcessId this_process();
 
-// True only where it is certain: the process was of this very place and runs no more.
+// True only where it is certain: the process was of this very scope and runs no more.
 bool is_gone(const ProcessId& process);
 
 std::string host_name();

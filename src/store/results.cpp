@@ -30,6 +30,7 @@ struct ByKey {
   std::unordered_map<std::string, RowsOfKey> rows;
   std::unordered_map<std::string, size_t> row_counts;  // retries included
   std::unordered_map<std::string, const CalibrationRecord*> calibrations;
+  std::unordered_map<std::string, std::map<uint32_t, const RecalibrationRecord*>> recalibrations;
   std::unordered_map<std::string, const std::vector<LayerRow>*> layers;
 };
 
@@ -51,6 +52,9 @@ ByKey index(const Journals& journals) {
     }
     for (const CalibrationRecord& record : run.calibrations) {
       by.calibrations.emplace(record.key, &record);
+    }
+    for (const RecalibrationRecord& record : run.recalibrations) {
+      by.recalibrations[record.key].emplace(record.sample, &record);
     }
     for (const CellRecord& cell : run.cells) {
       if (!cell.layers.empty()) by.layers[cell.key] = &cell.layers;
@@ -93,6 +97,9 @@ void add_rows(CellResult& result, const RowsOfKey& rows) {
 void add_score(CellResult& result) {
   std::vector<double> scores;
   for (const SampleRow* row : result.rows) scores.push_back(row->failed ? 0.0 : row->score);
+  for (const RecalibrationRecord* record : result.recalibrations) {
+    if (result.cell.recalibration_scored) scores.push_back(record->score);
+  }
   result.mean = mean_score(scores);
 }
 
@@ -107,6 +114,9 @@ CellResult make_cell(const CellRecord& cell, const ByKey& by) {
   }
   const auto calibration = by.calibrations.find(cell.calibration_key);
   if (calibration != by.calibrations.end()) result.calibration = calibration->second;
+  if (const auto online = by.recalibrations.find(cell.key); online != by.recalibrations.end()) {
+    for (const auto& [sample, record] : online->second) result.recalibrations.push_back(record);
+  }
   add_score(result);
   return result;
 }
@@ -123,6 +133,20 @@ std::string distinct_variant(const CellRecord& cell, const CellRecord& shown,
 }
 
 }  // namespace
+
+uint64_t CellResult::calibration_bytes() const {
+  uint64_t bytes = calibration == nullptr ? 0 : calibration->bytes;
+  for (const RecalibrationRecord* record : recalibrations) {
+    bytes += record->bytes + record->return_bytes;
+  }
+  return bytes;
+}
+
+double CellResult::calibration_s() const {
+  double seconds = calibration == nullptr ? 0 : calibration->seconds;
+  for (const RecalibrationRecord* record : recalibrations) seconds += record->seconds;
+  return seconds;
+}
 
 MeanScore mean_score(std::span<const double> scores) {
   MeanScore mean;

@@ -2,7 +2,8 @@
 // the journals: the same journals give the same bytes.
 //
 // Tables (one-dimensional compound datasets that `pandas.DataFrame(f["samples"][:])` reads):
-// /samples, /scores, /questions, /cells, /layers, /ranks, /failures, /runs. Texts are fixed-length
+// /samples, /senders, /scores, /questions, /cells, /layers, /recalibrations, /ranks, /failures,
+// /runs. Texts are fixed-length
 // UTF-8, null-padded, as long as the longest; answers, questions and contexts are variable-length.
 // A NUL character, which HDF5 texts cannot hold, is stored as U+FFFD. The dataset attributes
 // `units` and `long_name` are arrays of texts, one for each column in order:
@@ -36,11 +37,16 @@ struct CellResult {
   std::string variant;  // "dtype=float32": what tells it from the key that ran last; "": it is that
   std::vector<const SampleRow*> rows;              // one a sample, by sample (rule: completed.h)
   const CalibrationRecord* calibration = nullptr;  // shared by all cells of its calibration_key
+  std::vector<const RecalibrationRecord*> recalibrations;  // by sample
   uint64_t n_failed = 0;
-  MeanScore mean;                     // over n, failed ones counting 0
+  // Over n, failed ones counting 0; and over its recalibrations' answers, where they are scored.
+  MeanScore mean;
   std::vector<uint64_t> layer_bytes;  // [cell.layers], summed over rows
 
   size_t n() const { return rows.size(); }
+  // What its calibrations sent, both ways, and how long they took.
+  uint64_t calibration_bytes() const;
+  double calibration_s() const;
 };
 
 // Rows that are in the journals, not in the tables.

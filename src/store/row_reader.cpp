@@ -35,6 +35,17 @@ void set(std::map<std::string, double>& to, const Value& value) {
   for (const auto& [key, one] : value.get_object()) set(to[std::string(key)], one);
 }
 
+void set(std::vector<SenderPart>& to, const Value& value) {
+  to.clear();
+  for (const Value one : value.get_array()) {
+    SenderPart& part = to.emplace_back();
+    set(part.context_tokens, one["context_tokens"]);
+    set(part.payload_bytes, one["payload_bytes"]);
+    set(part.header_bytes, one["header_bytes"]);
+    set(part.prefill_s, one["prefill_s"]);
+  }
+}
+
 struct Field {
   std::string_view name;
   void (*set)(SampleRow& row, const Value& value);

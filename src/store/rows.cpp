@@ -37,6 +37,10 @@ void write_field(nlohmann::json& json, const char* name,
   if (!scores.empty()) json[name] = scores;
 }
 
+void write_field(nlohmann::json& json, const char* name, const std::vector<SenderPart>& senders) {
+  if (!senders.empty()) json[name] = senders;
+}
+
 }  // namespace
 
 // One list of members for both directions.
@@ -54,7 +58,10 @@ KVC_RECORD(RunRecord, run_id, date, argv, config, version, commit, dependencies,
            environment, fingerprints)
 KVC_RECORD(LayerRow, layer, importance, prior, score, rank, selected)
 KVC_RECORD(CellRecord, key, key_json, pair, dataset, method, metric, normalisation, fidelity, dtype,
-           calibration_key, n_planned, layers)
+           calibration_key, n_planned, recalibration_scored, receiver_alone, layers)
+KVC_RECORD(SenderPart, context_tokens, payload_bytes, header_bytes, prefill_s)
+KVC_RECORD(RecalibrationRecord, key, sample, layers, importance, bytes, return_bytes, seconds,
+           answer, score)
 #define KVC_WRITE_COLUMN(type, name, units, in_samples, in_cells) KVC_WRITE_FIELD(name)
 #define KVC_READ_COLUMN(type, name, units, in_samples, in_cells) KVC_READ_FIELD(name)
 void to_json(nlohmann::json& json, const SampleRow& record) {

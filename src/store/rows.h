@@ -62,7 +62,15 @@ struct CellRecord {
   std::string dtype;                  // "float32" or "bfloat16"
   std::string calibration_key;        // "" where the method needs none
   uint64_t n_planned = 0;             // samples that this run wants of the cell
+  bool recalibration_scored = false;  // the score is of its recalibrations' answers too
+  bool receiver_alone = false;        // it answers the question without any message
   std::vector<LayerRow> layers;       // empty: no layers are chosen, or they are not known yet
+};
+
+// A sender's part in a row, where there are several.
+struct SenderPart {
+  uint64_t context_tokens = 0, payload_bytes = 0, header_bytes = 0;
+  double prefill_s = 0;
 };
 
 // One attempt at one sample of a cell.
@@ -77,6 +85,7 @@ struct SampleRow {
   std::map<std::string, double> further_scores;  // by metrics beside the cell's; 0 where failed
   bool failed = false;
   std::vector<uint64_t> layer_bytes;  // kv_bytes by layer of the model; empty without KV
+  std::vector<SenderPart> senders;    // of which the columns are sums; empty of one sender
 #define KVC_MEMBER(type, name, units, in_samples, in_cells) type name = 0;
   KVC_SAMPLE_COLUMNS(KVC_MEMBER)
 #undef KVC_MEMBER
@@ -92,7 +101,8 @@ struct SampleRow {
   FIELD(score)                   \
   FIELD(further_scores)          \
   FIELD(failed)                  \
-  FIELD(layer_bytes)
+  FIELD(layer_bytes)             \
+  FIELD(senders)
 
 // The importances of a (pair, dataset), measured once. The first of a key is kept.
 struct CalibrationRecord {
@@ -103,6 +113,21 @@ struct CalibrationRecord {
   std::vector<double> importance;  // [layers]
   uint64_t bytes = 0;              // payload that calibration sent
   double seconds = 0;
+};
+
+// A recalibration of a cell: the layers that were chosen anew by one sample, and what the receiver
+// answered with all of them. The first of a key and sample is kept.
+struct RecalibrationRecord {
+  static constexpr std::string_view kType = "recalibration";
+  std::string key;                 // of its cell
+  uint32_t sample = 0;             // by whose importances they were chosen
+  std::vector<int32_t> layers;     // ascending
+  std::vector<double> importance;  // [layers of the model]
+  uint64_t bytes = 0;              // payload of all layers
+  uint64_t return_bytes = 0;       // payload of the choice, to all senders
+  double seconds = 0;
+  std::string answer;
+  double score = 0;
 };
 
 // What a rank of a run was and did. A later record of the same run and rank replaces an earlier
@@ -156,6 +181,8 @@ void to_json(nlohmann::json& json, const LayerRow& record);
 void to_json(nlohmann::json& json, const CellRecord& record);
 void to_json(nlohmann::json& json, const SampleRow& record);
 void to_json(nlohmann::json& json, const CalibrationRecord& record);
+void to_json(nlohmann::json& json, const SenderPart& record);
+void to_json(nlohmann::json& json, const RecalibrationRecord& record);
 void to_json(nlohmann::json& json, const RankRecord& record);
 void to_json(nlohmann::json& json, const FailureRecord& record);
 void to_json(nlohmann::json& json, const QuestionRecord& record);
@@ -166,6 +193,8 @@ void from_json(const nlohmann::json& json, LayerRow& record);
 void from_json(const nlohmann::json& json, CellRecord& record);
 void from_json(const nlohmann::json& json, SampleRow& record);
 void from_json(const nlohmann::json& json, CalibrationRecord& record);
+void from_json(const nlohmann::json& json, SenderPart& record);
+void from_json(const nlohmann::json& json, RecalibrationRecord& record);
 void from_json(const nlohmann::json& json, RankRecord& record);
 void from_json(const nlohmann::json& json, FailureRecord& record);
 void from_json(const nlohmann::json& json, QuestionRecord& record);

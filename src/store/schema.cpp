@@ -8,76 +8,17 @@
 
 #include "base/text.h"
 #include "store/results.h"
+#include "store/sample_tables.h"
 
 namespace kvcomm {
 
 namespace {
-
-constexpr const char* kVariant =
-    "what tells the cell from the key of it that ran last; empty: it is that";
 
 // Parts of a cell's key_json; null where it has none.
 nlohmann::json key_part(const CellRecord& cell, const char* pointer) {
   const nlohmann::json key = nlohmann::json::parse(cell.key_json, nullptr, false);
   const nlohmann::json::json_pointer part(pointer);
   return key.contains(part) ? key.at(part) : nlohmann::json();
-}
-
-// A row of a table that belongs to a cell: `cell` is that cell's row of /cells.
-template <typename Record>
-struct OfCell {
-  int32_t cell = 0;
-  const CellResult* result = nullptr;
-  const Record* record = nullptr;
-};
-
-template <typename Record>
-TableOf<OfCell<Record>> table_of_cells(const char* name, const std::vector<OfCell<Record>>& rows) {
-  using Row = OfCell<Record>;
-  const auto text = [](std::string CellRecord::*member) {
-    return
-        [member](const Row& row) { return row.result == nullptr ? "" : row.result->cell.*member; };
-  };
-  TableOf<Row> table(name, rows);
-  table.add("cell", "1", "row of /cells; -1: of no cell there", &Row::cell)
-      .add("pair", "", "name of the pair of models", text(&CellRecord::pair))
-      .add("dataset", "", "name of the data set", text(&CellRecord::dataset))
-      .add("method", "", "method with the parameters that were set", text(&CellRecord::method))
-      .add("variant", "", kVariant,
-           [](const Row& row) { return row.result == nullptr ? "" : row.result->variant; });
-  return table;
-}
-
-// A member of the record of a row.
-template <typename Record, typename Value>
-auto of(Value Record::*member) {
-  return [member](const OfCell<Record>& row) -> const Value& { return row.record->*member; };
-}
-
-Table samples_table(const Results& results) {
-  std::vector<OfCell<SampleRow>> rows;
-  for (size_t c = 0; c < results.cells.size(); ++c) {
-    const CellResult& cell = results.cells[c];
-    for (const SampleRow* row : cell.rows) {
-      rows.push_back({static_cast<int32_t>(c), &cell, row});
-    }
-  }
-  using S = SampleRow;
-  auto table =
-      table_of_cells("samples", rows)
-          .add("sample", "1", "place in the data set's evaluated order, from 0", of(&S::sample))
-          .add("sample_id", "", "the record's own id, or its file:line", of(&S::sample_id))
-          .add("answer", "", "the receiver's text, whole and untrimmed", of(&S::answer))
-          .variable_length()
-          .add("score", "1", "score by the cell's metric, higher is better; 0 where failed",
-               [](const auto& row) { return row.record->failed ? 0.0 : row.record->score; })
-          .add("failed", "1", "1: no attempt gave an answer that can be scored", of(&S::failed))
-          .add("attempt", "1", "the attempt that this row is, from 1", of(&S::attempt));
-#define KVC_ADD(type, name, units, in_samples, in_cells) \
-  table.add(#name, units, in_samples, of(&S::name));
-  KVC_SAMPLE_COLUMNS(KVC_ADD)
-#undef KVC_ADD
-  return table.table();
 }
 
 // The sum of a column over a cell's samples, where that has a meaning.
@@ -90,32 +31,6 @@ void add_sum(TableOf<CellResult>& table, const char* name, const char* units, co
     for (const SampleRow* row : cell.rows) sum += row->*member;
     return sum;
   });
-}
-
-// Scores by the metrics beside the cells' own, of the rows that a run with these metrics answered.
-Table scores_table(const Results& results) {
-  std::vector<OfCell<SampleRow>> rows;
-  std::vector<std::string> metrics;
-  std::vector<double> scores;
-  for (size_t c = 0; c < results.cells.size(); ++c) {
-    const CellResult& cell = results.cells[c];
-    for (const SampleRow* row : cell.rows) {
-      for (const auto& [metric, score] : row->further_scores) {
-        rows.push_back({static_cast<int32_t>(c), &cell, row});
-        metrics.push_back(metric);
-        scores.push_back(row->failed ? 0 : score);
-      }
-    }
-  }
-  using S = SampleRow;
-  Table table =
-      table_of_cells("scores", rows)
-          .add("sample", "1", "place in the data set's evaluated order, from 0", of(&S::sample))
-          .add("sample_id", "", "the record's own id, or its file:line", of(&S::sample_id))
-          .table();
-  std::ranges::move(further_score_columns(std::move(metrics), std::move(scores)),
-                    std::back_inserter(table.columns));
-  return table;
 }
 
 // A number among a method's resolved parameters.
@@ -168,14 +83,20 @@ Table cells_table(const Results& results) {
            [](const C& cell) { return cell.cell.n_planned; })
       .add("n", "1", "samples with a row", [](const C& cell) -> uint64_t { return cell.n(); })
       .add("n_failed", "1", "of n: without an answer, scored 0", &C::n_failed)
-      .add("score", "1", "mean score over n, higher is better; NaN: no samples",
+      .add("score", "1",
+           "mean score over n (release: and over /recalibrations), higher is better; NaN: no "
+           "samples",
            [](const C& cell) { return cell.mean.score; })
       .add("standard_error", "1", "sample standard deviation / sqrt(n); NaN: n < 2",
            [](const C& cell) { return cell.mean.standard_error; })
-      .add("calibration_bytes", "B", "sent once for all cells that share the calibration",
-           [](const C& cell) { return cell.calibration ? cell.calibration->bytes : uint64_t{0}; })
-      .add("calibration_s", "s", "spent once for all cells that share the calibration",
-           [](const C& cell) { return cell.calibration ? cell.calibration->seconds : 0.0; });
+      .add("calibration_bytes", "B",
+           "sent once for all cells that share the calibration, or by the recalibrations of this "
+           "one",
+           [](const C& cell) { return cell.calibration_bytes(); })
+      .add("calibration_s", "s",
+           "spent once for all cells that share the calibration, or by the recalibrations of this "
+           "one",
+           [](const C& cell) { return cell.calibration_s(); });
 #define KVC_ADD_SUM(type, name, units, in_samples, in_cells) \
   add_sum(table, #name, units, in_cells, &S::name);
   KVC_SAMPLE_COLUMNS(KVC_ADD_SUM)
@@ -350,17 +271,12 @@ Table runs_table(const Results& results) {
 
 }  // namespace
 
-std::vector<Column> further_score_columns(std::vector<std::string> metrics,
-                                          std::vector<double> scores) {
-  return {
-      {"metric", "", "a metric beside the cell's own", std::move(metrics)},
-      {"score", "1", "score by that metric, higher is better; 0 where failed", std::move(scores)}};
-}
-
 std::vector<Table> tables_of(const Results& results) {
-  return {samples_table(results),  scores_table(results), questions_table(results),
-          cells_table(results),    layers_table(results), ranks_table(results),
-          failures_table(results), runs_table(results)};
+  return {samples_table(results),        senders_table(results),
+          scores_table(results),         questions_table(results),
+          cells_table(results),          layers_table(results),
+          recalibrations_table(results), ranks_table(results),
+          failures_table(results),       runs_table(results)};
 }
 
 }  // namespace kvcomm

@@ -79,7 +79,13 @@ std::string dependencies() {
 }
 
 // What a data set's fingerprint is called in a run's record.
-std::string fingerprint_name(const Dataset& dataset) { return "data " + dataset.info.name; }
+std::string fingerprint_name(const Plan& plan, const Dataset& dataset) {
+  const size_t senders = senders_of(plan.config);
+  return fmt::format(
+      "data {}{}{}", dataset.info.name,
+      dataset.info.sampled > 0 && !parts_of_mix(dataset.info.name).empty() ? ", shuffled" : "",
+      senders == 1 ? "" : fmt::format(", for {} senders", senders));
+}
 
 }  // namespace
 
@@ -112,13 +118,15 @@ RunRecord describe_run(const Plan& plan, const std::string& run_id,
   for (size_t i = 0; i < plan.pairs.size(); ++i) {
     const PairConfig& pair = plan.config.pairs[i];
     run.batches[pair.name] = plan.pairs[i].batch;
-    run.fingerprints["weights " + pair.sender] = plan.pairs[i].sender_fingerprint;
-    run.fingerprints["weights " + pair.receiver] = plan.pairs[i].receiver_fingerprint;
+    for (size_t s = 0; s < pair.senders.size(); ++s) {
+      run.fingerprints["weights " + pair.senders[s]] = plan.pairs[i].senders[s].fingerprint;
+    }
+    run.fingerprints["weights " + pair.receiver] = plan.pairs[i].receiver.fingerprint;
     run.fingerprints["tokenizer " + pair.receiver] = plan.pairs[i].tokenizer_hash;
     run.fingerprints["chat template " + pair.receiver] = plan.pairs[i].chat_hash;
   }
   for (const Dataset& dataset : plan.datasets) {
-    run.fingerprints[fingerprint_name(dataset)] = dataset.fingerprint;
+    run.fingerprints[fingerprint_name(plan, dataset)] = dataset.fingerprint;
   }
   return run;
 }
@@ -128,12 +136,12 @@ void require_same_data(const Plan& plan, const Journals& journals) {
   for (const Dataset& dataset : plan.datasets) {
     if (dataset.fingerprint.empty()) continue;  // planned without its file
     const auto knows = [&](const RunJournal& journal) {
-      return journal.run.fingerprints.contains(fingerprint_name(dataset));
+      return journal.run.fingerprints.contains(fingerprint_name(plan, dataset));
     };
     const auto newest = std::ranges::find_if(journals.runs.rbegin(), journals.runs.rend(), knows);
     if (newest == journals.runs.rend()) continue;
     const RunRecord& run = newest->run;
-    const std::string& before = run.fingerprints.at(fingerprint_name(dataset));
+    const std::string& before = run.fingerprints.at(fingerprint_name(plan, dataset));
     if (dataset.path.empty() || before == dataset.fingerprint) continue;  // absent, or the same
     fail(Exit::kUsage,
          "The data set '{}' changed: its fingerprint was {} for the run of {} in '{}', that of "

@@ -89,7 +89,8 @@ class Answered {
     if (is_new) {
       config_.datasets.push_back(as_answered(key));
       require_there(config_.datasets.back());
-      dataset = load_configured_dataset(config_, config_.datasets.size() - 1);
+      dataset = load_configured_dataset(config_, config_.datasets.size() - 1,
+                                        key.value("senders", size_t{1}));
       config_.datasets.pop_back();
     }
     const std::string fingerprint = key.at("fingerprint");
@@ -227,6 +228,22 @@ std::vector<std::vector<double>> score_samples(Table& samples, const Cells& cell
   return of_cells;
 }
 
+// Likewise for the answers of recalibrations; adds those that are part of a cell's mean.
+void score_recalibrations(Table& table, const Cells& cells, Answered& answered, Lemmas lemmas,
+                          std::vector<std::vector<double>>& of_cells) {
+  const auto& cell = column<int32_t>(table, "cell");
+  const auto& sample = column<uint32_t>(table, "sample");
+  const auto& answer = column<std::string>(table, "answer");
+  const auto& scored = column<uint8_t>(table, "scored");
+  auto& new_score = column<double>(table, "score");
+  for (size_t row = 0; row < table.rows; ++row) {
+    const size_t c = place_of(cell[row], of_cells.size(), "recalibrations", row);
+    const Dataset& dataset = answered.dataset(key_of(cells.key_json[c]).at("dataset"));
+    new_score[row] = score(cells.metric[c], answer[row], dataset.at(sample[row]).answers, lemmas);
+    if (scored[row] != 0) of_cells[c].push_back(new_score[row]);
+  }
+}
+
 // The rows of a column, in that order.
 Column chosen_rows(const Column& column, std::span<const size_t> rows) {
   Column chosen = column;
@@ -316,14 +333,19 @@ std::vector<RescoredCell> rescore(const RescoreOptions& options) {
   Answered answered(data_config(content, options.data));
   Table& samples = table(content, "samples");
   const std::vector<ToScore> to_score = samples_to_score(samples, cells, answered);
-  const auto scores = score_samples(samples, cells, to_score, options.lemmas);
+  auto scores = score_samples(samples, cells, to_score, options.lemmas);
+  std::vector<size_t> n;
+  for (const std::vector<double>& of_cell : scores) n.push_back(of_cell.size());
+  if (Table* online = find_table(content, "recalibrations")) {
+    score_recalibrations(*online, cells, answered, options.lemmas, scores);
+  }
   std::vector<RescoredCell> rescored;
   for (size_t c = 0; c < scores.size(); ++c) {
     const MeanScore mean = mean_score(scores[c]);
     cells.score[c] = mean.score;
     cells.standard_error[c] = mean.standard_error;
-    rescored.push_back({cells.pair[c], cells.dataset[c], cells.method[c], cells.metric[c],
-                        scores[c].size(), before[c], mean.score, mean.standard_error});
+    rescored.push_back({cells.pair[c], cells.dataset[c], cells.method[c], cells.metric[c], n[c],
+                        before[c], mean.score, mean.standard_error});
   }
   Table& failures = table(content, "failures");
   const auto& cell_of_failure = column<int32_t>(failures, "cell");

@@ -14,6 +14,7 @@
 #include "lane/topology.h"
 #include "lane/worker.h"
 #include "model/device_watch.h"
+#include "plan/checks.h"
 #include "plan/memory.h"
 #include "schedule/coordinator.h"
 #include "score/score.h"
@@ -265,7 +266,8 @@ Exit run_sweep(Communicator& world, Stop& stop, const std::function<Config()>& c
   std::exception_ptr failure = attempt([&] {
     check_launcher(world.size());
     config = configure();
-    check_world(world.size(), config.run.placement);
+    require_equal_senders(config);
+    check_world(world.size(), config.run.placement, static_cast<int>(senders_of(config)));
     device = device_kind(config.run);
   });
   if (const auto code = agree(world, failure)) return *code;
@@ -275,7 +277,7 @@ Exit run_sweep(Communicator& world, Stop& stop, const std::function<Config()>& c
   int threads = 1;
   failure = attempt([&] {
     check_same_config(world, config);
-    layout = lay_out(world, config.run, device);
+    layout = lay_out(world, config.run, device, static_cast<int>(senders_of(config)));
     seat = seat_of(layout, world.rank(), config, device);
     threads = set_threads(config.run, layout, world.rank());
   });

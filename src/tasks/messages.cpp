@@ -11,8 +11,9 @@ using Json = nlohmann::json;
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MethodSpec, name, resolved)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TaskCell, cell, spec, layers)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Task, kind, id, pair, dataset, dataset_fingerprint, attempt,
-                                   batch, samples, cells, calibration_key)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Report, kind, task, cell, rows, failures, calibration, rank)
+                                   batch, samples, chosen_by, cells, calibration_key)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Report, kind, task, cell, rows, failures, calibration,
+                                   recalibration, rank)
 
 namespace {
 

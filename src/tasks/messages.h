@@ -24,6 +24,7 @@ struct Task {
   enum class Kind {
     kRun,        // answer `samples` by every cell
     kCalibrate,  // importances of all layers on `samples`
+    kOnline,     // choose the layers of its one cell by `chosen_by`, then answer `samples` by them
     kWait,       // nothing to do yet: the coordinator lives
     kStop,       // nothing to do any more: report and leave
   };
@@ -34,22 +35,24 @@ struct Task {
   uint32_t attempt = 1;
   int64_t batch = 1;  // samples worked on together at most
   std::vector<uint32_t> samples;
+  uint32_t chosen_by = 0;
   std::vector<TaskCell> cells;
   std::string calibration_key;
 };
 
 // What a rank says: that its lane has begun with a task (the receiver: models and data are there),
-// rows of one batch and cell, a calibration; where there is none of these, its seconds so far, and
-// at last that it leaves.
+// rows of one batch and cell, a calibration or recalibration; where there is none of these, its
+// seconds so far, and at last that it leaves.
 struct Report {
-  enum class Kind { kBegun, kRows, kCalibration, kRank, kLast };
+  enum class Kind { kBegun, kRows, kCalibration, kRecalibration, kRank, kLast };
   Kind kind = Kind::kRows;
   uint64_t task = 0;
   uint32_t cell = 0;
   std::vector<SampleRow> rows;  // their key is the coordinator's to fill in
   std::vector<FailureRecord> failures;
-  CalibrationRecord calibration;  // no importance: it failed, and failures say why
-  RankRecord rank;                // with every report, so that a stop loses no seconds
+  CalibrationRecord calibration;      // no importance: it failed, and failures say why
+  RecalibrationRecord recalibration;  // its key is the coordinator's to fill in
+  RankRecord rank;                    // with every report, so that a stop loses no seconds
 };
 
 // Begins what is told of work that memory did not suffice for, at either end.

@@ -55,8 +55,7 @@ TEST_F(ConfigTest, UnknownNamesAreRefusedWithTheNearMiss) {
             "sweep.toml:12:1: [[method]] kvcomm has no key 'ratios'. Did you mean 'ratio'?"},
            {"[[method]]\nname = 'random'\nalpha = 1\n",
             "sweep.toml:12:1: [[method]] random has no key 'alpha'. Its keys are name, limit, "
-            "ratio, "
-            "seed."},
+            "ratio, seed, control, control_seed."},
            {"[[method]]\nratio = 1\n",
             "sweep.toml:10:1: [[method]] has no name; give one of baseline, skyline, kvcomm, "
             "kvcomm_s, random, contiguous, ac, nld, cipher."}}) {

@@ -96,7 +96,7 @@ limit = 6
   EXPECT_EQ(config.paths.data, "d");
   EXPECT_EQ(config.paths.prompts, "p.toml");
   EXPECT_EQ(config.pairs[0].name, "first");
-  EXPECT_EQ(config.pairs[0].sender, "a");
+  EXPECT_EQ(config.pairs[0].senders, std::vector<std::string>{"a"});
   EXPECT_EQ(config.pairs[0].receiver, "b");
   EXPECT_EQ(config.pairs[0].alpha, 0.0);
   EXPECT_EQ(config.pairs[0].mu, 0.25);
@@ -151,8 +151,13 @@ TEST_F(ConfigTest, MethodsResolveToEveryParameter) {
   EXPECT_EQ(config.methods[0].resolved.dump(), R"({"model":"receiver"})");
   EXPECT_EQ(config.methods[1].resolved.dump(),
             R"({"ratio":0.5,"layer_count":null,"layer_counts":null,"alpha":1.0,"mu":0.5,)"
+            R"("sigma":10.0,"calibration_samples":1,"layers":null,"calibration":"evaluated",)"
+            R"("recalibrate_every":0,"control":null,"control_seed":0})");
+  // Keys know nothing of parameters that are younger than they and that nobody set.
+  EXPECT_EQ(keyed_parameters(config.methods[1]).dump(),
+            R"({"ratio":0.5,"layer_count":null,"layer_counts":null,"alpha":1.0,"mu":0.5,)"
             R"("sigma":10.0,"calibration_samples":1,"layers":null})");
-  EXPECT_EQ(config.methods[2].resolved.dump(), R"({"ratio":1.0,"seed":42})");
+  EXPECT_EQ(keyed_parameters(config.methods[2]).dump(), R"({"ratio":1.0,"seed":42})");
   EXPECT_EQ(config.methods[3].resolved["ratio"], nullptr);
   EXPECT_EQ(config.methods[3].resolved["layers"].dump(), "[0,3]");
   EXPECT_EQ(load(kSmall + method("name = 'random'"), {"run.seed=7"}).methods[1].resolved["seed"],
@@ -163,13 +168,15 @@ TEST_F(ConfigTest, TheMethodsThatSendNoKeysAndValuesHaveTheirDefaults) {
   const std::string three = method("name = 'ac'") + method("name = 'nld'") +
                             method("name = 'cipher'") + method("name = 'kvcomm_s'");
   const Config paper = load(kSmall + three);
-  EXPECT_EQ(paper.methods[1].resolved.dump(), R"({"f":"replace","k":26,"j":26})");
-  EXPECT_EQ(paper.methods[2].resolved.dump(), R"({"phase1_tokens":256,"sender_aware":true})");
-  EXPECT_EQ(paper.methods[3].resolved.dump(),
+  EXPECT_EQ(keyed_parameters(paper.methods[1]).dump(), R"({"f":"replace","k":26,"j":26})");
+  EXPECT_EQ(keyed_parameters(paper.methods[2]).dump(),
+            R"({"phase1_tokens":256,"sender_aware":true})");
+  EXPECT_EQ(keyed_parameters(paper.methods[3]).dump(),
             R"({"phase1_tokens":256,"sender_aware":true,"temperature":1.0})");
   EXPECT_EQ(paper.methods[4].resolved["ratio"], 0.5);
   const Config release = load(kSmall + three, {"run.fidelity=release"});
-  EXPECT_EQ(release.methods[2].resolved.dump(), R"({"phase1_tokens":128,"sender_aware":false})");
+  EXPECT_EQ(keyed_parameters(release.methods[2]).dump(),
+            R"({"phase1_tokens":128,"sender_aware":false})");
   const Config own = load(kSmall + three, {"run.fidelity=release", "fidelity.phase1_tokens=7",
                                            "method.cipher.phase1_tokens=9"});
   EXPECT_EQ(own.methods[2].resolved["phase1_tokens"], 7);

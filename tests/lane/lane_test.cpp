@@ -75,6 +75,59 @@ TEST_F(LaneTest, MeasuresImportancesOfAllLayers) {
   EXPECT_GT(measured.calibration.bytes, 0U);
 }
 
+TEST_F(LaneTest, ChoosesLayersByOneSampleAndAnswersTheOthersByThem) {
+  methods_ = "[[method]]\nname = \"kvcomm\"\nrecalibrate_every = 2\n";
+  plan_ = plan({"dataset.demo.max_new_tokens=4", "run.dtype=float32"});
+  Task work = task(Task::Kind::kOnline, 5, {2, 3});
+  work.chosen_by = 2;
+  work.cells = {{.cell = 0, .spec = plan_.cells[0].spec, .layers = {}}};
+  const std::vector<Report> reports = run({work});
+  ASSERT_EQ(reports.size(), 4U);
+  const Report &chosen = reports[1], &rows = reports[2];
+  EXPECT_EQ(chosen.kind, Report::Kind::kRecalibration);
+  const RecalibrationRecord& record = chosen.recalibration;
+  EXPECT_EQ(record.sample, 2U);
+  EXPECT_EQ(record.importance.size(), 4U);
+  EXPECT_EQ(record.layers.size(), 2U);
+  EXPECT_EQ(record.return_bytes, 2 * sizeof(int32_t));
+  EXPECT_NE(record.answer, "");
+  ASSERT_EQ(rows.rows.size(), 2U);
+  const uint64_t a_token = 2 * 2 * 8 * sizeof(float);  // keys and values of 2 heads of 8
+  for (const SampleRow& row : rows.rows) {
+    EXPECT_FALSE(row.failed);
+    EXPECT_EQ(row.payload_bytes, 2 * a_token * row.context_tokens);
+    EXPECT_EQ(row.attempt, 1U);
+  }
+  EXPECT_EQ(record.bytes, 2 * rows.rows.front().payload_bytes);  // all four layers
+}
+
+// The same two models on either side, and each half of the context to one of them.
+TEST_F(LaneTest, PlaysSeveralSendersWithinOneProcess) {
+  std::ofstream(root() / "demo.jsonl")
+      << R"({"id": "s", "context": "One ship. Two ships came in.", "question": "What?", )"
+      << R"("answers": ["ship"]})";
+  const auto answered = [&](const std::string& sender) {
+    plan_ = plan({"dataset.demo.max_new_tokens=4", "run.dtype=float32", "pair.p.sender=" + sender});
+    Task work = task(Task::Kind::kRun, 1, {0});
+    work.cells = {{.cell = 0, .spec = plan_.cells[0].spec, .layers = {1, 2}}};
+    LocalTaskLink link({work});
+    Seat seat{.transport = "loopback"};
+    seat.senders = static_cast<int>(senders_of(plan_.config));
+    Worker worker(plan_.config, seat, link, /*lane=*/nullptr);
+    worker.run();
+    return link.reports().at(1).rows.at(0);
+  };
+  const SampleRow two = answered(R"(["a", "a"])"), one = answered("a");
+  EXPECT_FALSE(two.failed);
+  EXPECT_TRUE(one.senders.empty());
+  ASSERT_EQ(two.senders.size(), 2U);
+  EXPECT_EQ(two.context_tokens, two.senders[0].context_tokens + two.senders[1].context_tokens);
+  EXPECT_EQ(two.payload_bytes, two.senders[0].payload_bytes + two.senders[1].payload_bytes);
+  EXPECT_EQ(two.header_bytes, two.senders[0].header_bytes + two.senders[1].header_bytes);
+  EXPECT_GT(two.senders[1].context_tokens, two.senders[0].context_tokens);
+  EXPECT_GT(two.context_tokens, one.context_tokens);  // each with a template of its own
+}
+
 TEST_F(LaneTest, RefusesDataThatRankZeroDidNotPlanWith) {
   Task work = task(Task::Kind::kRun, 1, {0});
   work.dataset_fingerprint = "another";

@@ -34,7 +34,7 @@ TEST(Topology, SpreadPutsThemFarApart) {
 TEST(Topology, ColocateAndAWorldOfOneMakeEveryRankALane) {
   EXPECT_EQ(lanes({0, 0, 2}, Placement::kColocate), (Lanes{{0}, {1}, {2}}));
   EXPECT_EQ(lanes({0}, Placement::kPack, 3), (Lanes{{0}}));
-  EXPECT_TRUE(make_lanes({0}, Placement::kPack).front().is_one_rank());
+  EXPECT_TRUE(make_lanes({0}, Placement::kPack, 1).front().is_one_rank());
 }
 
 TEST(Topology, ASeatKnowsItsLaneItsRoleAndItsPeers) {
@@ -49,7 +49,7 @@ TEST(Topology, ASeatKnowsItsLaneItsRoleAndItsPeers) {
   EXPECT_EQ(sender.rank_in_lane(), 1);
   EXPECT_EQ(sender.peers(), (std::vector<int>{2}));
   EXPECT_EQ(sender.transport, "mpi");
-  const Seat alone = seat_of({.lanes = make_lanes({0}, Placement::kPack)}, 0, {}, "cpu");
+  const Seat alone = seat_of({.lanes = make_lanes({0}, Placement::kPack, 1)}, 0, {}, "cpu");
   EXPECT_EQ(alone.role, Role::kBoth);
   EXPECT_EQ(alone.transport, "loopback");
   EXPECT_TRUE(alone.peers().empty());
@@ -70,7 +70,7 @@ TEST(Topology, AWorldWithoutWholeLanesIsRefusedWithTheCure) {
   EXPECT_EQ(refusal(4, 1), "");
   EXPECT_EQ(refusal(6, 2), "");
   EXPECT_EQ(refusal(1, 2), "");
-  EXPECT_NO_THROW(check_world(3, Placement::kColocate));
+  EXPECT_NO_THROW(check_world(3, Placement::kColocate, 1));
 }
 
 }  // namespace

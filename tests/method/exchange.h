@@ -55,23 +55,26 @@ class TinyPair {
     prompt_builder_ = std::make_unique<PromptBuilder>(
         Prompts::built_in(), text,
         PromptBuilder::Options{.dataset = "demo", .kind = "qa", .date = "2024-07-26"});
-    terms_.emplace(
-        Terms{.prompt_builder = *prompt_builder_, .fidelity = fidelity_, .max_new_tokens = 5});
+    terms_.emplace(Terms{.prompt_builder = *prompt_builder_,
+                         .fidelity = fidelity_,
+                         .max_new_tokens = 5,
+                         .sender_eos = {{}, {}}});
     const char* const contexts[] = {"The ship came in.", "A storm.",
                                     "The children ran over the bridge to the other side, 12 of 37"};
+    const char* const others[] = {"12 of 37 ships.", "Before the storm came in.", "A bridge."};
     for (uint32_t i = 0; i < 3; ++i) {
       samples_.push_back({.index = 5 + 2 * i,
                           .id = "s" + std::to_string(i),
-                          .contexts = {contexts[i]},
+                          .contexts = {contexts[i], others[i]},
                           .question = "What came in before " + std::to_string(i) + "?",
                           .answers = {"ship"}});
     }
   }
 
-  Batch batch() const {
+  Batch batch(size_t sender = 0) const {
     std::vector<const Sample*> chosen;
     for (const Sample& sample : samples_) chosen.push_back(&sample);
-    return Batch(agent_, *terms_, chosen);
+    return Batch(agent_, *terms_, chosen, sender);
   }
   const Decoder& model() const { return *agent_.model; }
   const Agent& agent() const { return agent_; }
@@ -87,30 +90,33 @@ class TinyPair {
   }
 
   // What the script and the closed forms say the ledger's trace is.
-  std::vector<Ledger::Entry> declared(const MethodSpec& spec, const ExchangeId& id) const {
+  std::vector<Ledger::Entry> declared(const MethodSpec& spec, const ExchangeId& id,
+                                      size_t sender = 0) const {
     std::vector<Ledger::Entry> entries;
-    for (const ScriptMessage& step : method(spec)->script()) {
-      entries.push_back({step.kind, id.cell, step.layers, payload(spec, step.kind)});
+    for (const ScriptMessage& step : method(spec)->script(sender)) {
+      entries.push_back({step.kind, id.cell, step.layers, payload(spec, step.kind, sender)});
     }
     return entries;
   }
 
   // The closed form of a kind's bytes (design, section 10; `kvcomm ls methods`).
-  uint64_t payload(const MethodSpec& spec, PayloadKind kind) const {
+  uint64_t payload(const MethodSpec& spec, PayloadKind kind, size_t sender = 0) const {
     const ModelConfig& config = model().config();
     const auto element = static_cast<int64_t>(model().options().dtype().itemsize());
-    Batch reader = batch();
+    Batch reader = batch(sender);
     const auto samples = static_cast<int64_t>(reader.size());
     if (kind == PayloadKind::kHidden)
       return static_cast<uint64_t>(samples * config.hidden * element);
     if (kind == PayloadKind::kTokens || kind == PayloadKind::kVectors) {
       const int64_t a_row = kind == PayloadKind::kTokens ? 4 : config.hidden * element;
-      return static_cast<uint64_t>(rows_said(spec) * a_row);
+      return static_cast<uint64_t>(rows_said(spec, sender) * a_row);
     }
     std::set<int> whole;
     for (const int layer : layers_of(spec)) whole.insert(layer);
     if (fidelity_.keep_layer0) whole.insert(0);
-    const int64_t others = fidelity_.sink_token ? config.layers - std::ssize(whole) : 0;
+    // The first token of the whole context is the first sender's.
+    const int64_t others =
+        fidelity_.sink_token && sender == 0 ? config.layers - std::ssize(whole) : 0;
     int64_t tokens = 0;
     for (const auto& ids : reader.context_ids()) tokens += std::ssize(ids);
     return static_cast<uint64_t>(2 * config.kv_heads * config.head_dim * element *
@@ -118,12 +124,12 @@ class TinyPair {
   }
 
   // How many ids or vectors the sender of a debate generates.
-  int64_t rows_said(const MethodSpec& spec) const {
+  int64_t rows_said(const MethodSpec& spec, size_t sender) const {
     std::vector<Request> questions;
     const bool aware = spec.resolved.at("sender_aware");
     for (const Sample& sample : samples_) {
       questions.push_back({.prompt = {prompt_builder_->sender(
-                               sample, 0, aware ? Reading::kSummarise : Reading::kSay)}});
+                               sample, sender, aware ? Reading::kSummarise : Reading::kSay)}});
     }
     const int64_t most = spec.resolved.at("phase1_tokens");
     int64_t rows = 0;
@@ -163,17 +169,30 @@ struct Exchange {
   std::vector<Request> requests;
   std::vector<ReceivedSample> arrivals;
 };
+// outgoing: one a sender; incoming: likewise, or none.
 inline Exchange exchange(const Method& method, const TinyPair& pair, const ExchangeId& id,
-                         SendEnd* outgoing, ReceiveEnd* incoming) {
-  Batch sent = pair.batch(), received = pair.batch();
-  sent.begin(id);
+                         const std::vector<SendEnd*>& outgoing,
+                         const std::vector<ReceiveEnd*>& incoming) {
+  const bool sends = !method.script(/*sender=*/0).empty();
+  for (size_t sender = 0; sender < outgoing.size(); ++sender) {
+    if (outgoing[sender] == nullptr || !sends) continue;
+    Batch sent = pair.batch(sender);
+    sent.begin(id);
+    method.send(sent, *outgoing[sender]);
+  }
+  if (incoming.empty()) return {};
+  Batch received = pair.batch();
   received.begin(id);
-  if (outgoing != nullptr && !method.script().empty()) method.send(sent, *outgoing);
-  if (incoming == nullptr) return {};
-  const std::vector<ReceiveEnd*> wires =
-      method.script().empty() ? std::vector<ReceiveEnd*>{} : std::vector<ReceiveEnd*>{incoming};
+  const std::vector<ReceiveEnd*> wires = sends ? incoming : std::vector<ReceiveEnd*>{};
   std::vector<Request> requests = method.receive(received, wires);
   return {std::move(requests), received.arrivals};
+}
+
+inline Exchange exchange(const Method& method, const TinyPair& pair, const ExchangeId& id,
+                         SendEnd* outgoing, ReceiveEnd* incoming) {
+  return exchange(
+      method, pair, id, std::vector<SendEnd*>{outgoing},
+      incoming == nullptr ? std::vector<ReceiveEnd*>{} : std::vector<ReceiveEnd*>{incoming});
 }
 
 }  // namespace kvcomm::testing

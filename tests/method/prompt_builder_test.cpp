@@ -114,6 +114,77 @@ TEST_F(PromptBuilderTest, LongPromptsKeepTheirEnds) {
             whole);
 }
 
+TEST_F(PromptBuilderTest, AThoughtsEndStandsBeforeTheReceiversAnswersAlone) {
+  std::ofstream(folder_.path() / "prompts.toml", std::ios::app) << "answer_prefix = \"So it is\"\n";
+  const PromptBuilder plain = prompt_builder(),
+                      ends = prompt_builder({.thinking = {.end = "<think>\n\n"}});
+  const Ids prefix = encode("So it is"), marked = encode("<think>\n\nSo it is");
+  const auto expected = [&](Ids ids) {
+    ids.resize(ids.size() - prefix.size());
+    return joined(ids, marked);
+  };
+  EXPECT_EQ(ends.receiver(sample_), expected(plain.receiver(sample_)));
+  EXPECT_EQ(ends.baseline(sample_, End::kReceiver),
+            expected(plain.baseline(sample_, End::kReceiver)));
+  const std::vector<std::string> others{"storm"};
+  EXPECT_EQ(ends.refine(sample_, "ship", others).ids,
+            expected(plain.refine(sample_, "ship", others).ids));
+  EXPECT_EQ(ends.baseline(sample_, End::kSender), plain.baseline(sample_, End::kSender));
+  EXPECT_EQ(ends.sender(sample_, 0), plain.sender(sample_, 0));
+}
+
+TEST_F(PromptBuilderTest, AThoughtsEndThatIsCutOtherwiseInContextIsRefused) {
+  EXPECT_NO_THROW(prompt_builder({.thinking = {.end = "<think>"}}).require_thought_ends(sample_));
+  std::ofstream(folder_.path() / "prompts.toml", std::ios::app) << "answer_prefix = \"ip\"\n";
+  EXPECT_THAT(
+      [&] { prompt_builder({.thinking = {.end = "<think>sh"}}).require_thought_ends(sample_); },
+      ::testing::ThrowsMessage<Error>(::testing::AllOf(::testing::HasSubstr("'<think>sh'"),
+                                                       ::testing::HasSubstr("answer_prefix"))));
+}
+
+// official_behaviour.md, 13: one half of the room each, the first of the first prompt, the last of
+// the last; a shorter one stays whole, and the other is still cut.
+TEST_F(PromptBuilderTest, SendersShareTheRoomThatTheReceiverLeaves) {
+  Sample sample = sample_;
+  std::string long_text;
+  for (int i = 0; i < 40; ++i) long_text += " the harbour master wrote down every ship";
+  sample.contexts = {"The ship came in.", long_text};
+  const PromptBuilder whole = prompt_builder();
+  const Ids first = whole.sender(sample, 0), second = whole.sender(sample, 1);
+  const auto question = std::ssize(whole.receiver(sample));
+  const int64_t room = std::ssize(second) - 3, half = room / 2;
+  ASSERT_LT(std::ssize(first), half);
+  const PromptBuilder cut =
+      prompt_builder({.max_input_tokens = question + room, .truncates = true});
+  EXPECT_EQ(cut.sender(sample, 0), first);
+  EXPECT_EQ(cut.sender(sample, 1), Ids(second.end() - half, second.end()));
+  std::ranges::reverse(sample.contexts);
+  EXPECT_EQ(cut.sender(sample, 0), Ids(second.begin(), second.begin() + half));
+  EXPECT_EQ(cut.sender(sample, 1), first);
+  const PromptBuilder fits = prompt_builder(
+      {.max_input_tokens = question + std::ssize(first) + std::ssize(second), .truncates = true});
+  EXPECT_EQ(fits.sender(sample, 0), second);
+}
+
+TEST_F(PromptBuilderTest, EachSendersAnswerIsALineOfTheRefinePrompt) {
+  const std::vector<std::string> others{"storm", "rain"};
+  const Ids ids = prompt_builder().refine(sample_, "ship", others).ids;
+  EXPECT_THAT(text()->tokenizer.decode(ids),
+              ::testing::HasSubstr("mine <ship> theirs <1: storm\n2: rain>."));
+}
+
+TEST_F(PromptBuilderTest, SamplesOfAMixHaveTheirOwnDataSetsPrompts) {
+  std::ofstream(folder_.path() / "prompts.toml", std::ios::app)
+      << "[tipsheets]\nreceiver = \"T: {question}\"\n";
+  Sample tip = sample_;
+  tip.dataset = "tipsheets";
+  Sample country = sample_;
+  country.dataset = "countries";
+  const PromptBuilder builder = prompt_builder();
+  EXPECT_THAT(text()->tokenizer.decode(builder.receiver(tip)), ::testing::HasSubstr("T: "));
+  EXPECT_THAT(text()->tokenizer.decode(builder.receiver(country)), ::testing::HasSubstr("Q: "));
+}
+
 TEST_F(PromptBuilderTest, WhatDoesNotFitIsRefusedWithItsLength) {
   const PromptBuilder small = prompt_builder({.max_input_tokens = 9});
   EXPECT_THAT(
@@ -163,12 +234,12 @@ TEST_F(PromptBuilderTest, AnEosThatEndedAnAnswerIsNoPartOfIt) {
 
 TEST_F(PromptBuilderTest, SpacesAreCleanedUpWhereTheRunAndTheTokenizerSaySo) {
   const Ids ids = encode("it 's x != y .");
-  EXPECT_EQ(prompt_builder({.cleans_up_spaces = true}).said(ids, {}), "it 's x != y .");
+  EXPECT_EQ(prompt_builder({.fidelity = Fidelity::release()}).said(ids, {}), "it 's x != y .");
   const auto file = folder_.path() / "model/tokenizer_config.json";
   std::string config = read_file(file);
   std::ofstream(file) << config.replace(0, 1, R"({"clean_up_tokenization_spaces": true, )");
   EXPECT_EQ(prompt_builder().said(ids, {}), "it 's x != y .");
-  EXPECT_EQ(prompt_builder({.cleans_up_spaces = true}).said(ids, {}), "it's x!= y.");
+  EXPECT_EQ(prompt_builder({.fidelity = Fidelity::release()}).said(ids, {}), "it's x!= y.");
 }
 
 TEST_F(PromptBuilderTest, WhatMarksAnswersMustNotStandInTheWording) {

@@ -13,7 +13,7 @@ namespace {
 
 class Tell : public Method {
  public:
-  std::vector<ScriptMessage> script() const override {
+  std::vector<ScriptMessage> script(size_t /*sender*/) const override {
     return {{PayloadKind::kTokens, {kNoLayer}}};
   }
 
@@ -43,7 +43,7 @@ class Tell : public Method {
 };
 
 Profile profile(const MethodSpec& /*spec*/, const Fidelity& /*fidelity*/) {
-  return {.sender = Reading::kContext};
+  return {.sender = Reading::kContext, .one_sender = true};
 }
 
 WireCost cost(const MethodSpec& /*spec*/, const ModelConfig& /*model*/, int64_t /*element*/,
@@ -62,6 +62,7 @@ MethodType tell_type() {
   return {.name = "tell",
           .summary = "the context's tokens in front of the question's",
           .crosses = "the context's ids",
+          .sends_ids = true,
           .form = "4 x context tokens",
           .parameters = {},
           .profile = profile,

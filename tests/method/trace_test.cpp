@@ -42,7 +42,7 @@ TEST_P(TraceTest, EveryMethodSendsWhatItsScriptDeclares) {
     EXPECT_EQ(pipe.receiver.ledger().trace(), pair_.declared(spec, id));
     EXPECT_EQ(pipe.receiver.ledger().total(), pipe.sender.ledger().total());
     EXPECT_EQ(done.requests.size(), 3u);
-    EXPECT_EQ(done.arrivals.size(), method->script().empty() ? 0u : 3u);
+    EXPECT_EQ(done.arrivals.size(), method->script(/*sender=*/0).empty() ? 0u : 3u);
   }
 }
 
@@ -114,7 +114,7 @@ TEST_P(TraceTest, ReceiversOwnTokensStandBehindTheContextInEveryLayer) {
     ASSERT_EQ(done.requests[i].own.size(), 4u);
     for (int layer = 0; layer < 4; ++layer) {
       const bool whole = layer == 2 || (release_ && layer == 0);
-      const OwnPlace& own = done.requests[i].own[static_cast<size_t>(layer)];
+      const OwnTokens& own = done.requests[i].own[static_cast<size_t>(layer)];
       EXPECT_EQ(own.start, tokens);
       EXPECT_EQ(own.lookahead, release_ && !whole ? tokens - 1 : 0);
       const LayerKv kv = done.requests[i].past[0].layer(layer);

@@ -96,7 +96,7 @@ TEST(KvCacheTest, WhatSendersSentStandsInOrderInFrontOfTheSlotsOwn) {
 }
 
 TEST(KvCacheTest, LayersWhereOwnTokensStandOtherwiseAreOfAnotherKind) {
-  const std::vector<OwnPlace> own{{.start = 4}, {.start = 4}, {.start = 4, .lookahead = 2}, {}};
+  const std::vector<OwnTokens> own{{.start = 4}, {.start = 4}, {.start = 4, .lookahead = 2}, {}};
   const KvCache cache(kConfig, 4, std::vector<SlotPlan>{{.capacity = 3, .own = own}}, kOptions);
   EXPECT_EQ(cache.kinds().size(), 3u);
   EXPECT_EQ(cache.kind_of(0), cache.kind_of(1));
@@ -122,7 +122,7 @@ class StepTest : public ::testing::Test {
  protected:
   StepTest() {
     const std::vector<ContextView> past{{context_of({5}, {1, 3}), 0}};
-    const std::vector<OwnPlace> own(4, OwnPlace{.start = 5, .lookahead = 1});
+    const std::vector<OwnTokens> own(4, OwnTokens{.start = 5, .lookahead = 1});
     slots_ = std::make_unique<KvCache>(
         kConfig, 4,
         std::vector<SlotPlan>{{.capacity = 6, .past = past, .own = own}, {.capacity = 4}},
@@ -167,7 +167,7 @@ TEST_F(StepTest, EqualPositionsAreKeptOnce) {
   const Step shared = step({{.slot = 0, .tokens = 2}});
   EXPECT_TRUE(shared.kinds[1].positions.is_same(shared.kinds[0].positions));
   EXPECT_TRUE(shared.kinds[1].angles.cos.is_same(shared.kinds[0].angles.cos));
-  const std::vector<OwnPlace> own{{}, {.start = 3}, {}, {.start = 3}};
+  const std::vector<OwnTokens> own{{}, {.start = 3}, {}, {.start = 3}};
   const KvCache cache(kConfig, 4, std::vector<SlotPlan>{{.capacity = 2, .own = own}}, kOptions);
   const Step apart = make_step(cache, {{.tokens = 1}}, Step::Phase::kDecode, rotary_, at::kCPU);
   EXPECT_EQ(to_list(apart.kinds[0].positions), Lists{0});
@@ -208,7 +208,7 @@ TEST_F(StepTest, AdvancedItIsTheNextOneWherePositionsAreShared) {
 }
 
 TEST_F(StepTest, AdvancedItIsTheNextOneWherePositionsDiffer) {
-  const std::vector<OwnPlace> own{{}, {.start = 3}, {.start = 3}, {}};
+  const std::vector<OwnTokens> own{{}, {.start = 3}, {.start = 3}, {}};
   KvCache cache(kConfig, 4, std::vector<SlotPlan>{{.capacity = 9, .own = own}, {.capacity = 4}},
                 kOptions);
   expect_advanced_is_the_next_one(cache, rotary_);

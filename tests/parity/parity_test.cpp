@@ -40,8 +40,8 @@ class Parity : public ::testing::TestWithParam<std::string> {
   std::vector<int64_t> context() const { return {ids_.begin(), ids_.begin() + kContext}; }
   std::vector<int64_t> question() const { return {ids_.begin() + kContext, ids_.end()}; }
 
-  std::vector<OwnPlace> behind(int64_t tokens) const {
-    return std::vector<OwnPlace>(static_cast<size_t>(model_.config().layers), {.start = tokens});
+  std::vector<OwnTokens> behind(int64_t tokens) const {
+    return std::vector<OwnTokens>(static_cast<size_t>(model_.config().layers), {.start = tokens});
   }
 
   Request ask(std::vector<int64_t> prompt, std::vector<ContextView> past = {}) const {

@@ -22,6 +22,13 @@ PAIRS = {
     "llama3-tied": ("tiny-llama3-tied", (3, 0), (1.2, 1.2)),
     "falcon3": ("tiny-falcon3", (0, 4), (None, 1.2)),
 }
+# Pairs of several senders: the seeds and penalties of each of them, then the receiver's.
+TEAMS = {
+    "llama-team": ("tiny-llama", (1, 5, 0), (1.4, None, 1.2)),
+    "qwen2-alike": ("tiny-qwen2", (2, 2, 2), (1.3, 1.3, 1.3)),
+}
+TRIO = {"trio": ("tiny-llama3-tied", (3, 5, 3, 0), (1.2, None, 1.2, None))}
+ENDS = {5: [2, 80, 331, 415]}  # by seed: what generation_config.json says in the place of 2 and 3
 GLOOMY = ("falcon3",)  # pairs whose logits are all negative, where a penalty multiplies
 LOUDNESS = {EOS: 1.9, 2: 1.5, 3: 1.1}  # the rows of the head that are made longer
 PROMPTS = {
@@ -40,6 +47,7 @@ def words(count, seed):
 
 
 def records():
+    """One text a sample."""
     found = []
     for place, (context, question) in enumerate(LENGTHS):
         asked = words(question, place)
@@ -47,6 +55,13 @@ def records():
         read = {"same": whole, "less": whole[:-1]}.get(context) or words(context, 100 + place)
         found.append({"id": f"s{place}", "context": read, "question": asked, "answers": ["storm"]})
     return found
+
+
+def several(texts):
+    """So many texts a sample, from one word to thirty, most of them shorter than the question is with its prompt."""
+    return [{"id": f"s{place}", "context": [words(1 + (11 * place + 7 * text) % 30, 200 + 10 * place + text)
+                                            for text in range(texts)],
+             "question": words(1 + 5 * place % 17, place), "answers": [words(4, 300 + place)]} for place in range(9)]
 
 
 class Text:
@@ -84,6 +99,6 @@ def change_model(folder, seed, penalty, gloomy):
     if gloomy:
         weights["model.embed_tokens.weight"][:, 0], head[:, 0] = 1.5, -4
     write_weights(weights, folder / "model.safetensors")
-    if penalty:
-        path = folder / "generation_config.json"
-        path.write_text(json.dumps({**json.loads(path.read_text()), "repetition_penalty": penalty}))
+    path = folder / "generation_config.json"
+    changes = {"repetition_penalty": penalty, "eos_token_id": ENDS.get(seed)}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value for key, value in changes.items() if value}))

@@ -6,7 +6,7 @@ from math import ceil, floor
 
 import numpy as np
 
-from twin import Sequence, greedy, softmax
+from twin import Sequence, as_list, greedy, softmax
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,14 @@ class Answer:
     text: str = ""
     best: list = field(default_factory=list)     # the two best logits of each step of the answer
     earlier: list = field(default_factory=list)  # of each step that other generations took before it
-    payload: int = 0                             # bytes that cross the wire, in float32
+    context: list = field(default_factory=list)  # tokens of each sender's prompt
+    sent: list = field(default_factory=list)     # bytes that each sender sends, in float32
     whole: list = field(default_factory=list)    # layers whose whole context is sent
     failed: bool = False
+
+    @property
+    def payload(self):
+        return sum(self.sent)
 
 
 def normalised(values):
@@ -56,25 +61,60 @@ def fill(template, **texts):
     return re.sub(r"\{(\w+)\}", lambda found: texts.get(found[1], found[0]), template)
 
 
-class Twin:
-    """A pair of models that answers samples.
+def lengths(sequences):
+    return [len(sequence) for sequence in sequences]
 
-    sender, receiver   twin.Model
+
+# Controls: what goes over the wire in a message's place
+
+def mix(x):
+    """The step of splitmix64, modulo 2^64; x is an int or an array of uint64."""
+    bits = 2**64 - 1
+    z = (x + 0x9E3779B97F4A7C15) & bits
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & bits
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & bits
+    return z ^ (z >> 31)
+
+
+def noise(like, seed, sample, sender, layer, part):
+    """Normal numbers, by Box and Muller, with the mean and the standard deviation of the tensor `like`."""
+    key = mix(seed)
+    for word in (sample, sender, layer + 1, part):
+        key = mix(key + word)
+    at = key + 2 * np.arange((like.size + 1) // 2, dtype=np.uint64)
+    radius = np.sqrt(-2 * np.log(((mix(at) >> 11) + 1) * 2.0**-53))
+    turn = 2 * np.pi * ((mix(at + 1) >> 11) * 2.0**-53)
+    numbers = np.stack([radius * np.cos(turn), radius * np.sin(turn)], -1).reshape(-1)[:like.size]
+    return (like.mean() + like.std() * numbers).astype(np.float32).astype(float).reshape(like.shape)
+
+
+class Twin:
+    """Senders and a receiver that answer samples.
+
+    senders            one twin.Model or a list of them, each of which reads a run of a sample's texts
+    receiver           twin.Model
     text               has encode(text) -> ids, decode(ids) -> text without special tokens, chat(text) -> text, eos
     prompts            {key: template}
-    samples            [{"context", "question", ...}] in the evaluated order: calibration takes the first ones
+    samples            [{"context": a text or a list, "question", ...}], all of a data set in the evaluated order
+    max_input_tokens   prompts that are longer are cut
     """
 
-    def __init__(self, sender, receiver, text, prompts, samples, fidelity=PAPER, max_new_tokens=12):
-        self.sender, self.receiver, self.text, self.prompts = sender, receiver, text, prompts
-        self.samples, self.fidelity, self.max_new_tokens = samples, fidelity, max_new_tokens
+    def __init__(self, senders, receiver, text, prompts, samples, fidelity=PAPER, max_new_tokens=12,
+                 max_input_tokens=64000):
+        self.senders, self.receiver, self.text, self.prompts = as_list(senders), receiver, text, prompts
+        self.sender = self.senders[0]  # the only one, where a method takes no more
+        self.samples = [{**sample, "key": (place, None, 0)} for place, sample in enumerate(samples)]
+        self.fidelity, self.max_new_tokens, self.max_input_tokens = fidelity, max_new_tokens, max_input_tokens
         self.kept = {}
 
-    def answer(self, place, method, chosen=None, **parameters):
+    def answer(self, place, method, chosen=None, control=None, control_seed=0, **parameters):
         """The answer to the sample at `place`; `chosen`: Random's layers, which the program draws."""
+        sample = {**self.samples[place], "key": (place, control, control_seed)}
+        if control == "deranged":  # senders see nothing of a sample but its context
+            sample["context"] = self.samples[(place + 1) % len(self.samples)]["context"]
         if method == "random":
             parameters = {"chosen": chosen}
-        return getattr(self, method)(self.samples[place], **parameters)
+        return getattr(self, method)(sample, **parameters)
 
     def once(self, key, make):
         """make(), or what it gave before under this key."""
@@ -82,18 +122,45 @@ class Twin:
             self.kept[key] = make()
         return self.kept[key]
 
+    def sent(self, sample, tensor, sender, layer=-1, part=0):
+        """What goes over the wire as this tensor, under the sample's control; layer -1: it belongs to none."""
+        place, control, seed = sample["key"]
+        if control == "zero":
+            return np.zeros_like(tensor)
+        if control == "noise" and tensor.size > 0:
+            return noise(tensor, seed, place, sender, layer, part)
+        return tensor
+
     # Prompts
 
-    def filled(self, key, sample):
+    def filled(self, key, sample, sender=None):
+        """A prompt's text; the context of a sender is its run of the texts, else all of them."""
+        texts, senders = as_list(sample["context"]), len(self.senders)
+        if sender is not None:
+            texts = texts[len(texts) * sender // senders:len(texts) * (sender + 1) // senders]
         question = sample["question"] + self.prompts.get("question_suffix", "")
-        return fill(self.prompts[key], context=sample["context"], question=question)
+        return fill(self.prompts[key], context="\n".join(texts), question=question)
 
     def ids(self, text, prefix=True):
         more = self.text.encode(self.prompts.get("answer_prefix", "")) if prefix else []
         return self.text.encode(self.text.chat(text)) + more
 
-    def context_ids(self, sample):
-        return self.ids(self.filled("sender", sample), prefix=False)
+    def cut(self, ids):
+        """A prompt that one model reads alone; one that is too long loses its middle."""
+        half = self.max_input_tokens // 2
+        return ids if len(ids) <= self.max_input_tokens else ids[:half] + ids[-half:]
+
+    def said(self, sample, key="sender"):
+        """The ids of each sender's prompt; of two that are too long, the last of one and the first of the other go."""
+        prompts = [self.ids(self.filled(key, sample, sender), prefix=False) for sender in range(len(self.senders))]
+        free = self.max_input_tokens - len(self.question_ids(sample))
+        if sum(lengths(prompts)) > free:
+            first, second = prompts
+            return [first[:free // 2], second[-(free // 2):]]
+        return prompts
+
+    def context_ids(self, sample, sender=0):
+        return self.said(sample)[sender]
 
     def question_ids(self, sample):
         return self.ids(self.filled("receiver", sample))
@@ -123,7 +190,7 @@ class Twin:
     # Baseline and Skyline
 
     def baseline(self, sample, model="receiver", key="baseline"):
-        ids = self.ids(self.filled(key, sample))
+        ids = self.cut(self.ids(self.filled(key, sample)))
         model = self.sender if model == "sender" else self.receiver
         return self.done(self.plain(model, ids, self.max_new_tokens), self.ending(model))
 
@@ -132,44 +199,50 @@ class Twin:
 
     # KVComm and its kin
 
-    def context(self, sample):
-        """The sender's (k, v) of each layer, [|C|, kv_heads, head_dim]."""
-        def read():
-            sequence = Sequence(self.sender)
-            sequence.feed(self.sender.table[self.context_ids(sample)])
-            return sequence.own
-
-        return self.once(("context", sample["id"]), read)
+    def read(self, model, ids):
+        """(k, v) of each layer, [n, kv_heads, head_dim], from position 0."""
+        sequence = Sequence(model)
+        sequence.feed(model.table[ids])
+        return sequence.own
 
     def whole_layers(self, chosen):
         return sorted({*chosen, 0} if self.fidelity.keep_layer0 else set(chosen))
 
+    def messages(self, sample, whole):
+        """The (k, v) of each layer that each sender sends; the sink is the first sender's."""
+        messages = []
+        for sender, (model, ids) in enumerate(zip(self.senders, self.said(sample))):
+            sink = int(self.fidelity.sink_token and sender == 0)
+            context = self.once(("context", id(model), *ids), lambda: self.read(model, ids))
+            messages.append([[self.sent(sample, rows if layer in whole else rows[:sink], sender, layer, part)
+                              for part, rows in enumerate(pair)] for layer, pair in enumerate(context)])
+        return messages
+
     def receiving(self, sample, chosen, shifted=False):
-        """The receiver as it stands before the question, and the layers that it holds whole."""
-        whole, context = self.whole_layers(chosen), self.context(sample)
-        size, sink = len(context[0][0]), int(self.fidelity.sink_token)
-        past = [(k, v) if layer in whole else (k[:sink], v[:sink]) for layer, (k, v) in enumerate(context)]
-        ahead = size - sink if self.fidelity.unselected_prefill == "first_columns" and not shifted else 0
+        """(the receiver as it stands before the question, what was sent to it, the layers that it holds whole)"""
+        whole, size = self.whole_layers(chosen), sum(lengths(self.said(sample)))
+        messages = self.messages(sample, whole)
+        past = [[np.concatenate(parts) for parts in zip(*of_layer)] for of_layer in zip(*messages)]
+        columns = self.fidelity.unselected_prefill == "first_columns" and not shifted
+        ahead = size - int(self.fidelity.sink_token) if columns else 0
         layers = range(self.receiver.layers)
         starts = [self.fidelity.shifted_start if shifted and layer not in whole else size for layer in layers]
         lookahead = [0 if layer in whole else ahead for layer in layers]
-        return Sequence(self.receiver, past, starts, lookahead), whole
+        return Sequence(self.receiver, past, starts, lookahead), messages, whole
 
     def shared(self, sample, chosen, shifted=False):
         def answer():
-            sequence, whole = self.receiving(sample, chosen, shifted)
+            sequence, messages, whole = self.receiving(sample, chosen, shifted)
             x = self.receiver.table[self.question_ids(sample)]
             ending = self.ending(self.receiver, wrapped=True)
             generated = greedy(sequence, x, self.max_new_tokens, ending)
-            size = len(self.context(sample)[0][0])
-            rows = len(whole) * size + (self.receiver.layers - len(whole)) * self.fidelity.sink_token
-            row_bytes = 2 * self.receiver.kv_heads * self.receiver.head_dim * 4
-            return self.done(generated, ending, payload=rows * row_bytes, whole=whole)
+            sent = [4 * sum(rows.size for pair in message for rows in pair) for message in messages]
+            return self.done(generated, ending, context=lengths(self.said(sample)), sent=sent, whole=whole)
 
-        return self.once(("shared", sample["id"], *self.whole_layers(chosen), shifted), answer)
+        return self.once(("shared", *sample["key"], *self.whole_layers(chosen), shifted), answer)
 
     def importance_of(self, sample):
-        """How much the question's tokens look at the context, per layer, all layers being shared."""
+        """How much the question's tokens look at what was sent, per layer, all layers being shared."""
         by_layer = []
 
         def look(layer, scores, visible, rows):
@@ -177,13 +250,17 @@ class Twin:
             masked = scores + visible if added else np.where(visible, scores, -np.inf)
             by_layer.append(softmax(masked)[:, :, self.fidelity.importance_from:rows].sum(-1).mean())
 
-        sequence, _ = self.receiving(sample, range(self.receiver.layers))
+        sequence, _, _ = self.receiving(sample, range(self.receiver.layers))
         sequence.feed(self.receiver.table[self.question_ids(sample)], at_scores=look)
         return np.array(by_layer)
 
-    def importance(self, calibration_samples=1):
-        return self.once(("importance", calibration_samples), lambda: np.mean(
-            [self.importance_of(sample) for sample in self.samples[:calibration_samples]], axis=0))
+    def importance(self, calibration_samples=1, calibration="evaluated", recalibrate_every=0, place=0):
+        """The importance by which layers are chosen for the sample at `place`; no control touches it."""
+        first = len(self.samples) - calibration_samples if calibration == "held_out" else 0
+        if recalibrate_every:
+            first = place - place % recalibrate_every
+        return self.once(("importance", first, calibration_samples), lambda: np.mean(
+            [self.importance_of(sample) for sample in self.samples[first:first + calibration_samples]], axis=0))
 
     def prior(self, mu, sigma):
         layers = self.receiver.layers
@@ -191,8 +268,8 @@ class Twin:
         bell = np.exp(-(np.arange(layers) - centre) ** 2 / (2 * sigma ** 2))
         return normalised(bell) if self.fidelity.prior == "normalised" else bell
 
-    def scores(self, alpha=1.0, mu=0.5, sigma=10.0, calibration_samples=1):
-        return alpha * normalised(self.importance(calibration_samples)) + (1 - alpha) * self.prior(mu, sigma)
+    def scores(self, alpha=1.0, mu=0.5, sigma=10.0, **calibrating):
+        return alpha * normalised(self.importance(**calibrating)) + (1 - alpha) * self.prior(mu, sigma)
 
     def ranking(self, **scoring):
         """Layers, the best first; of equal ones the higher, as in argsort read backwards (the paper is silent)."""
@@ -209,10 +286,10 @@ class Twin:
         return self.ranking(**scoring)[:self.count(ratio) if layer_count is None else layer_count]
 
     def kvcomm(self, sample, **parameters):
-        return self.shared(sample, self.chosen(**parameters))
+        return self.shared(sample, self.chosen(place=sample["key"][0], **parameters))
 
     def kvcomm_s(self, sample, **parameters):
-        return self.shared(sample, self.chosen(**parameters), shifted=True)
+        return self.shared(sample, self.chosen(place=sample["key"][0], **parameters), shifted=True)
 
     def random(self, sample, chosen):
         return self.shared(sample, chosen)
@@ -223,45 +300,49 @@ class Twin:
     # AC
 
     def ac(self, sample, f="replace", k=26, j=26):
-        sent = []
+        seen, ids = [], self.context_ids(sample)
 
         def note(layer, x):
-            sent.extend([x[-1]] if layer == k else [])
+            seen.extend([x[-1]] if layer == k else [])
             return x
 
         def inject(layer, x):
             if layer != j:
                 return x
-            last = {"replace": sent[0], "sum": x[-1] + sent[0], "mean": (x[-1] + sent[0]) / 2}[f]
+            last = {"replace": sent, "sum": x[-1] + sent, "mean": (x[-1] + sent) / 2}[f]
             return np.concatenate([x[:-1], last[None]])
 
-        Sequence(self.sender).feed(self.sender.table[self.context_ids(sample)], at_input=note)
+        Sequence(self.sender).feed(self.sender.table[ids], at_input=note)
+        sent = self.sent(sample, seen[0], 0, k)
         x = self.receiver.table[self.question_ids(sample)]
         ending = self.ending(self.receiver, wrapped=True)
         generated = greedy(Sequence(self.receiver), x, self.max_new_tokens, ending, at_input=inject)
-        return self.done(generated, ending, payload=4 * self.sender.hidden)
+        return self.done(generated, ending, context=[len(ids)], sent=[4 * sent.size])
 
     # NLD and CIPHER
 
     def phase1(self, sample, phase1_tokens, sender_aware):
-        """(limit, the sender's prompt, the receiver's prompt)"""
+        """(limit, the senders' prompts, the receiver's prompt)"""
         aware = self.fidelity.sender_aware if sender_aware is None else sender_aware
-        said = self.ids(self.filled("sender_summary" if aware else "sender", sample), prefix=False)
+        said = self.said(sample, "sender_summary" if aware else "sender")
         return phase1_tokens or self.fidelity.phase1_tokens, said, self.question_ids(sample)
 
     def refine(self, sample, own, other):
-        line = fill(self.prompts.get("other_answer", "{answer}"), answer=other, index="1")
-        return fill(self.prompts["refine"], prompt=self.filled("receiver", sample), own_answer=own, other_answers=line)
+        """The text of the second prompt; `other`: an answer, or a list of the senders'."""
+        lines = [fill(self.prompts.get("other_answer", "{answer}"), answer=answer, index=str(index))
+                 for index, answer in enumerate(as_list(other), 1)]
+        return fill(self.prompts["refine"], prompt=self.filled("receiver", sample), own_answer=own,
+                    other_answers="\n".join(lines))
 
     def nld(self, sample, phase1_tokens=None, sender_aware=None):
         limit, said, asked = self.phase1(sample, phase1_tokens, sender_aware)
-        other, other_best = self.plain(self.sender, said, limit)
-        own, own_best = self.plain(self.receiver, asked, limit)
-        ending = self.ending(self.receiver)
-        own_words, others = self.words(own, ending), self.words(other, self.ending(self.sender))
-        prompt = self.ids(self.refine(sample, own_words, others))
-        return self.done(self.plain(self.receiver, prompt, self.max_new_tokens), ending,
-                         earlier=other_best + own_best, payload=4 * len(other))
+        models = [*self.senders, self.receiver]
+        answers = [self.plain(model, ids, limit) for model, ids in zip(models, [*said, asked])]
+        *others, own = [self.words(ids, self.ending(model)) for model, (ids, _) in zip(models, answers)]
+        prompt = self.cut(self.ids(self.refine(sample, own, others)))
+        return self.done(self.plain(self.receiver, prompt, self.max_new_tokens), self.ending(self.receiver),
+                         earlier=[step for _, best in answers for step in best], context=lengths(said),
+                         sent=[4 * len(ids) for ids, _ in answers[:-1]])
 
     def soft_answer(self, model, ids, limit, temperature):
         """([steps, hidden] emitted, (cosine of eos, best of the others) at each step); empty if eos comes first."""
@@ -282,15 +363,22 @@ class Twin:
 
     def cipher(self, sample, phase1_tokens=None, sender_aware=None, temperature=1.0):
         limit, said, asked = self.phase1(sample, phase1_tokens, sender_aware)
-        other, other_best = self.soft_answer(self.sender, said, limit, temperature)
-        own, own_best = self.soft_answer(self.receiver, asked, limit, temperature)
-        if len(other) == 0 or len(own) == 0:
-            return Answer(earlier=other_best + own_best, failed=True)
-        vectors = {"\x11own\x11": own, "\x12other\x12": other}
-        text = self.text.chat(self.refine(sample, *vectors))
+        answers = [self.once(("soft", id(model), *ids, limit, temperature),
+                             lambda: self.soft_answer(model, ids, limit, temperature))
+                   for model, ids in [*zip(self.senders, said), (self.receiver, asked)]]
+        earlier = [step for _, best in answers for step in best]
+        *others, own = [emitted for emitted, _ in answers]
+        if 0 in lengths([*others, own]):
+            return Answer(earlier=earlier, failed=True)
+        vectors = {f"\x12{sender}\x12": self.sent(sample, other, sender) for sender, other in enumerate(others)}
+        text = self.text.chat(self.refine(sample, "\x11", list(vectors)))
+        vectors["\x11"] = own
         pieces = re.split("(" + "|".join(vectors) + ")", text) + [self.prompts.get("answer_prefix", "")]
         x = np.concatenate([vectors[piece] if piece in vectors else self.receiver.table[self.text.encode(piece)]
                             for piece in pieces])
+        if len(x) > self.max_input_tokens:
+            return Answer(earlier=earlier, failed=True)
         ending = self.ending(self.receiver)
         generated = greedy(Sequence(self.receiver), x, self.max_new_tokens, ending)
-        return self.done(generated, ending, earlier=other_best + own_best, payload=other.size * 4)
+        return self.done(generated, ending, earlier=earlier, context=lengths(said),
+                         sent=[4 * other.size for other in others])

@@ -157,7 +157,7 @@ TEST_F(AbsentTest, TokensAreThoseOfThePrompts) {
   const Plan planned = plan({"method.contiguous.limit=1"});
   const PromptBuilder prompt_builder =
       make_prompt_builder(planned.config, planned.config.pairs[0], planned.datasets[0].info,
-                          load_text(planned.pairs[0].receiver));
+                          load_text(planned.pairs[0].receiver.folder));
   const Sample& sample = planned.datasets[0].samples[0];  // all four are alike
   TokenCounter counter(planned);
   const auto expect = [&](size_t cell, int64_t context, std::optional<int64_t> prompt) {

@@ -265,7 +265,7 @@ answers = "answers"
   }
   const nlohmann::json key = nlohmann::json::parse(plan().cells[0].key_json)["dataset"];
   const DatasetConfig read = dataset_of_key(key);
-  EXPECT_EQ(dataset_key(plan().config.datasets[0], plan().datasets[0]), key);
+  EXPECT_EQ(dataset_key(plan().config.datasets[0], plan().datasets[0], /*senders=*/1), key);
   EXPECT_TRUE(read.is_own());
   EXPECT_EQ(read.context, std::vector<std::string>{"context"});
 }

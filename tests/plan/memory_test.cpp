@@ -17,7 +17,7 @@ class MemoryTest : public PlanTest {
   // The batch that fits where so many times a rank's longest sample is free beside the rest.
   int64_t batch_with_room_for(double samples, const std::vector<std::string>& sets = {}) {
     Plan made = plan(sets);
-    const RankMemory rank = memory_of(made, 0).both;
+    const RankMemory rank = memory_of(made, 0).all;
     const double usable = static_cast<double>(rank.with(0)) + samples * rank.sample;
     fit_batches(made, static_cast<int64_t>(usable / 0.85), /*alone=*/true);
     return made.pairs[0].batch;
@@ -34,7 +34,7 @@ TEST_F(MemoryTest, AsManySamplesAsFitButNotMoreThanPay) {
 
 TEST_F(MemoryTest, WhatDoesNotFitIsRefusedBeforeItIsLoaded) {
   Plan made = plan();
-  const int64_t weights = memory_of(made, 0).both.weights;
+  const int64_t weights = memory_of(made, 0).all.weights;
   try {
     fit_batches(made, weights, /*alone=*/true);
     FAIL() << "accepted";
@@ -54,9 +54,9 @@ TEST_F(MemoryTest, WeightsAreThoseOfTheConfigAndSharedByEqualEnds) {
   }
   EXPECT_EQ(two.sender.weights, 2 * elements);  // bfloat16
   EXPECT_EQ(memory_of(plan({"run.dtype=float32"}), 0).sender.weights, 4 * elements);
-  EXPECT_EQ(two.both.weights, two.sender.weights + two.receiver.weights);
+  EXPECT_EQ(two.all.weights, two.sender.weights + two.receiver.weights);
   const PairMemory one = memory_of(plan({"pair.p.receiver=a"}), 0);
-  EXPECT_EQ(one.both.weights, one.sender.weights);
+  EXPECT_EQ(one.all.weights, one.sender.weights);
 }
 
 TEST_F(MemoryTest, ASampleGrowsWithItsContextAndAPassDoesNot) {
@@ -78,9 +78,9 @@ TEST_F(MemoryTest, ASampleGrowsWithItsContextAndAPassDoesNot) {
 TEST_F(MemoryTest, ASampleThatCannotFitIsRefusedAndOneThatMayNotIsNot) {
   edit(root() / "demo.jsonl", "The ship.", std::string(300000, 'x'));
   Plan made = plan();
-  const RankMemory few = memory_of(made, 0, Estimate::kLow).both;
+  const RankMemory few = memory_of(made, 0, Estimate::kLow).all;
   EXPECT_THROW(fit_batches(made, few.with(1) - 1, /*alone=*/true), Error);
-  EXPECT_GT(memory_of(made, 0).both.with(1), few.with(1) + 1);
+  EXPECT_GT(memory_of(made, 0).all.with(1), few.with(1) + 1);
   fit_batches(made, few.with(1) + 1, /*alone=*/true);
   EXPECT_EQ(made.pairs[0].batch, 1);
 }

@@ -296,9 +296,84 @@ TEST_F(PlanTest, PromptsThatAMethodNeedsMustBeThere) {
       1u);
 }
 
+TEST_F(PlanTest, SendersAreAsManyInEachPairAndTheirContextsCanBeDealt) {
+  {
+    std::ofstream out(root() / "demo.jsonl");
+    for (int i = 0; i < 4; ++i) {
+      out << R"({"id": "s)" << i
+          << R"(", "context": "One. Two.", "question": "What?", "answers": ["ship"]})"
+          << "\n";
+    }
+  }
+  const std::vector<std::string> two{R"(pair.p.sender=["a", "b"])"};
+  const Plan planned = plan_of("\"kvcomm\"", two);
+  EXPECT_EQ(planned.pairs.at(0).senders.size(), 2u);
+  EXPECT_EQ(planned.datasets.at(0).samples.at(0).contexts,
+            (std::vector<std::string>{"One.", "Two."}));
+  EXPECT_EQ(nlohmann::json::parse(planned.cells.at(0).key_json).at("sender").size(), 2u);
+  for (const char* method : {"\"ac\"\nk = 1\nj = 1", "\"baseline\"\nmodel = \"sender\""}) {
+    EXPECT_THAT(refusal_of(method, two), HasSubstr("the pair has 2"));
+  }
+  for (const char* method : {"\"nld\"", "\"cipher\"", "\"skyline\"", "\"random\""}) {
+    EXPECT_EQ(plan_of(method, two).cells.size(), 1u) << method;
+  }
+  methods_ += "[[pair]]\nname = \"q\"\nsender = \"a\"\nreceiver = \"b\"\n";
+  EXPECT_THAT(refusal(Exit::kUsage, two),
+              AllOf(HasSubstr("Pair 'p' has 2 senders, pair 'q' has 1"), HasSubstr("--pair")));
+  EXPECT_EQ(senders_of(plan().config), 1u);
+}
+
+TEST_F(PlanTest, OnlineCalibrationLeavesNoRoomForLayersByHand) {
+  for (const char* other :
+       {"layers = [1]", "calibration_samples = 2", "calibration = \"held_out\""}) {
+    EXPECT_THAT(refusal_of(std::string("\"kvcomm\"\nrecalibrate_every = 2\n") + other),
+                HasSubstr("recalibrate_every chooses layers anew"));
+  }
+  const Plan planned = plan_of("\"kvcomm\"\nrecalibrate_every = 3");
+  EXPECT_EQ(planned.cells.at(0).calibration_key, "");
+  EXPECT_EQ(planned.cells.at(0).calibrating(), (std::vector<uint32_t>{0, 3}));
+  EXPECT_EQ(plan_of("\"kvcomm\"\nrecalibrate_every = 0").cells.at(0).recalibrate_every, 0);
+}
+
+TEST_F(PlanTest, ControlsBelongToMethodsThatSend) {
+  for (const char* method : {"baseline", "skyline"}) {
+    EXPECT_THAT(refusal_of(fmt::format("\"{}\"\ncontrol = \"zero\"", method)),
+                HasSubstr("it sends nothing"));
+  }
+  EXPECT_THAT(refusal_of("\"nld\"\ncontrol = \"zero\""), HasSubstr("'deranged' is needed"));
+  EXPECT_THAT(refusal_of("\"kvcomm\"\ncontrol_seed = 3"), HasSubstr("leave it out"));
+  EXPECT_NE(plan_of("\"kvcomm\"\ncontrol = \"zero\"").cells.at(0).key,
+            plan_of("\"kvcomm\"").cells.at(0).key);
+}
+
+TEST_F(PlanTest, NoMoreSamplesCalibrateThanThereAre) {
+  EXPECT_EQ(plan_of("\"kvcomm\"\ncalibration_samples = 9").cells.at(0).calibrating(),
+            (std::vector<uint32_t>{0, 1, 2, 3}));
+}
+
+TEST_F(PlanTest, HeldOutSamplesAreSetAsideWhateverTheLimit) {
+  const std::string held_out = "\"kvcomm\"\ncalibration = \"held_out\"\ncalibration_samples = ";
+  const Cell cell = plan_of(held_out + "3").cells.at(0);
+  EXPECT_EQ(cell.samples, 1);
+  EXPECT_EQ(cell.calibrating(), (std::vector<uint32_t>{1, 2, 3}));
+  const Cell limited = plan_of(held_out + "1", {"run.limit=2"}).cells.at(0);
+  EXPECT_EQ(limited.samples, 2);
+  EXPECT_EQ(limited.calibrating(), std::vector<uint32_t>{3});
+  EXPECT_EQ(limited.calibration_key, plan_of(held_out + "1").cells.at(0).calibration_key);
+  EXPECT_NE(limited.calibration_key, plan_of("\"kvcomm\"").cells.at(0).calibration_key);
+  EXPECT_THAT(refusal_of(held_out + "4"), HasSubstr("'demo' has 4"));
+}
+
+TEST_F(PlanTest, AThoughtsEndMustBeTheTokenizersOwn) {
+  EXPECT_EQ(plan_of("\"baseline\"", {"pair.p.think_end=<eos>"}).cells.size(), 1u);
+  EXPECT_THAT(refusal_of("\"baseline\"", {"pair.p.think_end=<eos>", "pair.p.receiver_thinks=true"}),
+              HasSubstr("think_end; leave one out"));
+}
+
 TEST_F(PlanTest, FoldersMayBeNamedDirectly) {
-  EXPECT_EQ(plan({"pair.p.sender=" + (root() / "models/b").string()}).pairs.at(0).sender,
-            root() / "models/b");
+  EXPECT_EQ(
+      plan({"pair.p.sender=" + (root() / "models/b").string()}).pairs.at(0).senders.at(0).folder,
+      root() / "models/b");
   EXPECT_THAT(refusal(Exit::kEnvironment, {"pair.p.sender=nobody"}),
               AllOf(HasSubstr((root() / "models/nobody").string()), HasSubstr("paths.models")));
 }

@@ -29,7 +29,7 @@ class WorklistTest : public ::testing::Test {
     plan_.datasets[0].samples.resize(static_cast<size_t>(samples));
     for (size_t pair = 0; pair < pairs; ++pair) {
       PlannedPair& planned = plan_.pairs.emplace_back();
-      planned.receiver_config.layers = kLayers;
+      planned.receiver.config.layers = kLayers;
       planned.batch = 4;
       plan_.config.pairs.push_back({.name = std::to_string(pair)});
       for (size_t method = 0; method < methods.size(); ++method) {
@@ -40,6 +40,7 @@ class WorklistTest : public ::testing::Test {
                   .spec = of_cell,
                   .samples = samples,
                   .key = std::to_string(pair) + "/" + of_cell.label()};
+        cell.recalibrate_every = of_cell.resolved.value("recalibrate_every", 0);
         if (needs_calibration(of_cell)) {
           cell.calibration_samples = of_cell.resolved.at("calibration_samples");
           cell.calibration_key =
@@ -95,11 +96,57 @@ class WorklistTest : public ::testing::Test {
     return tasks;
   }
 
-  static bool needs_calibration(const MethodSpec& of_cell) { return of_cell.name == "kvcomm"; }
+  static bool needs_calibration(const MethodSpec& of_cell) {
+    return of_cell.name == "kvcomm" && of_cell.resolved.at("recalibrate_every") == 0;
+  }
 
   Plan plan_;
   CompletedIndex stored_;
 };
+
+TEST_F(WorklistTest, ACellThatRecalibratesIsATaskForEachChoice) {
+  make_plan(1, 6, {spec("baseline"), spec("kvcomm", {{"recalibrate_every", 4}})});
+  Worklist work = worklist();
+  EXPECT_EQ(work.rows_left(), 12u);
+  EXPECT_EQ(work.next(0)->cells.front().cell, 0u);
+  EXPECT_EQ(work.next(0)->cells.front().cell, 0u);
+  const Task first = work.next(0).value(), second = work.next(1).value();
+  EXPECT_EQ(first.kind, Task::Kind::kOnline);
+  EXPECT_EQ(first.samples, (std::vector<uint32_t>{0, 1, 2, 3}));
+  EXPECT_EQ(first.chosen_by, 0u);
+  EXPECT_EQ(first.batch, 4);
+  EXPECT_EQ(second.samples, (std::vector<uint32_t>{4, 5}));
+  EXPECT_EQ(second.chosen_by, 4u);
+  EXPECT_FALSE(work.next(0));
+  EXPECT_EQ(work.choice(plan_.cells[1]), nullptr);
+}
+
+TEST_F(WorklistTest, WhatIsLeftOfAChoiceGoesOnWithItsLayers) {
+  make_plan(1, 6, {spec("kvcomm", {{"recalibrate_every", 4}})});
+  const std::string key = plan_.cells[0].key;
+  stored_.add(RecalibrationRecord{.key = key, .sample = 0, .layers = {1, 2}});
+  stored_.add(SampleRow{.key = key, .sample = 0});
+  stored_.add(SampleRow{.key = key, .sample = 2});
+  Worklist work = worklist();
+  const Task rest = work.next(0).value();
+  EXPECT_EQ(rest.kind, Task::Kind::kRun);
+  EXPECT_EQ(rest.samples, (std::vector<uint32_t>{1, 3}));
+  EXPECT_EQ(rest.cells.front().layers, (std::vector<int>{1, 2}));
+  EXPECT_EQ(work.next(0)->kind, Task::Kind::kOnline);
+}
+
+TEST_F(WorklistTest, SamplesThatFailedGoOutAgainUnderOneChoice) {
+  make_plan(1, 3, {spec("kvcomm", {{"recalibrate_every", 3}})});
+  Worklist work = worklist();
+  answer(work, work.next(0).value(), [](uint32_t sample, uint32_t) { return sample != 1; });
+  const Task again = work.next(0).value();
+  EXPECT_EQ(again.kind, Task::Kind::kOnline);  // its choice never came
+  EXPECT_EQ(again.samples, (std::vector<uint32_t>{0, 2}));
+  EXPECT_EQ(again.attempt, 2u);
+  EXPECT_EQ(again.batch, 1);
+  answer(work, again);
+  EXPECT_TRUE(work.finished());
+}
 
 TEST_F(WorklistTest, ABatchOfSamplesGoesOutForAllCellsTogether) {
   make_plan(1, 6, {spec("baseline"), spec("random")});
@@ -173,10 +220,16 @@ TEST_F(WorklistTest, AStoredCalibrationIsNotRepeated) {
   EXPECT_THAT(task.cells.at(0).layers, ElementsAre(2));
 }
 
-TEST_F(WorklistTest, MoreCalibrationSamplesThanThereAre) {
-  make_plan(1, 2, {spec("kvcomm", {{"calibration_samples", 5}})});
+TEST_F(WorklistTest, HeldOutSamplesCalibrateAndAreNotAnswered) {
+  make_plan(1, 3, {spec("kvcomm", {{"calibration_samples", 2}})});
+  plan_.cells[0].samples = 1;
+  plan_.cells[0].calibration_from = 1;
   Worklist work = worklist();
-  EXPECT_THAT(work.next(0).value().samples, ElementsAre(0, 1));
+  const Task task = work.next(0).value();
+  EXPECT_THAT(task.samples, ElementsAre(1, 2));
+  calibrate(work, task);
+  EXPECT_THAT(work.next(0).value().samples, ElementsAre(0));
+  EXPECT_FALSE(work.next(0));
 }
 
 TEST_F(WorklistTest, ALaneStaysWithItsPair) {

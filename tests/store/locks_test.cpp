@@ -90,7 +90,7 @@ TEST(Locks, AnotherProcessWithTheOldNumberIsNotTheOwner) {
   ProcessId earlier = me;
   earlier.start = "1";
   EXPECT_TRUE(is_gone(earlier));
-  earlier.place = "another boot";  // there it may live
+  earlier.scope = "another boot";  // there it may live
   EXPECT_FALSE(is_gone(earlier));
 }
 

@@ -20,9 +20,10 @@ MOST_LINES = 180  # of the README: a page that is read in one go
 EVERY_KEY = "".join([
     pair_table("org/tiny", alpha=0.5, mu=0.5, sigma=1),
     dataset_table("mine", "mine.jsonl", question="q", answers="a", id="id", limit=1),
-    method_table("baseline", limit=1), *map(method_table, ("skyline", "random", "ac", "nld", "cipher")),
-    method_table("contiguous", from_=1, to=2), method_table("contiguous", sweep_width=2),
-    *(method_table(name, **layers) for name in ("kvcomm", "kvcomm_s")
+    method_table("baseline", limit=1), method_table("skyline"), method_table("nld", control="deranged"),
+    *(method_table(name, control="noise", control_seed=1) for name in ("random", "ac", "cipher")),
+    method_table("contiguous", from_=1, to=2, control="zero"), method_table("contiguous", sweep_width=2),
+    *(method_table(name, control="zero", **layers) for name in ("kvcomm", "kvcomm_s")
       for layers in ({"ratio": 0.5}, {"layer_count": 1}, {"layer_counts": "all"}, {"layers": [1]})),
 ])
 

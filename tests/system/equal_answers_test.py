@@ -149,7 +149,8 @@ class EqualAnswers(SystemTest):
     def test_tables_are_data_frames(self):
         frames = tables(self.all.results("one"))
         self.assertEqual({name: len(frames[name]) for name in TABLES},
-                         {"samples": 160, "scores": 0, "questions": 10, "cells": 16, "layers": 36, "ranks": 1,
+                         {"samples": 160, "senders": 0, "scores": 0, "questions": 10, "cells": 16, "layers": 36,
+                          "recalibrations": 0, "ranks": 1,
                           "failures": 0, "runs": 1})
         self.assertEqual(list(frames["cells"]["n"]), [10] * 16)
         self.assertEqual(list(frames["cells"]["n_failed"]), [0] * 16)

@@ -69,6 +69,16 @@ class Includes(unittest.TestCase):
         self.assertEqual(wrong, [])
         self.assertEqual(seen, set(ONLY_IN), "a rule that matches nothing guards nothing")
 
+    def test_a_fidelity_is_read_where_layers_and_methods_are(self):
+        fields = re.findall(r"^  [\w:]+ (\w+);", (SOURCES / "select/fidelity.h").read_text(), re.MULTILINE)
+        self.assertIn("keep_layer0", fields)
+        read = re.compile(rf"fidelity\w*(?:\([^()]*\))?(?:\.|->)({'|'.join(set(fields) - {'name'})})\b")
+        self.assertTrue(read.search((SOURCES / "method/kvcomm.cpp").read_text()))
+        wrong = [f"{path.relative_to(SOURCES)}: {found.group()}" for path in sources("h", "cpp")
+                 if path.relative_to(SOURCES).parts[0] not in {"select", "method", "config"}  # config describes each
+                 for found in read.finditer(re.sub(r'"[^"\n]*"', '""', path.read_text()))]  # messages name fields
+        self.assertEqual(wrong, [])
+
     def test_back_ends_are_chosen_by_whole_files(self):
         wrong = [str(path.relative_to(SOURCES)) for path in sources("h", "cpp")
                  if path.parent.name != "comm" and BACK_END.search(path.read_text())]

@@ -23,7 +23,7 @@ from tiny import (CHECKPOINTS, METHODS, TOKENIZER, WORDS, dataset_table, make_mo
 
 REPOSITORY, BUILD = (Path(argument).resolve() for argument in sys.argv[1:3])
 PROGRAM = BUILD / "kvcomm"
-TABLES = ("samples", "scores", "questions", "cells", "layers", "ranks", "failures", "runs")
+TABLES = ("samples", "senders", "scores", "questions", "cells", "layers", "recalibrations", "ranks", "failures", "runs")
 SECONDS = re.compile(r"_s$")
 DEVICE = os.environ.get("KVCOMM_TEST_DEVICE", "cpu")  # where models run, whatever the machine has
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMPI_ALLOW_RUN_AS_ROOT": "1",

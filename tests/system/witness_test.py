@@ -3,10 +3,11 @@ MPI library."""
 
 import json
 
-from support import BUILD, METHODS, SystemTest, main, method_table, tables
+from support import BUILD, METHODS, SystemTest, demo_records, main, make_model, method_table, pair_table, tables
 
 WITNESS = BUILD / "tests/support/libkvc_witness.so"
 HEADER, ANSWER, TRAILER, PAYLOAD = 1, 2, 3, 4  # tags on a lane's communicator (ControlMessage, MpiTransport)
+BACK = 8  # in front of those of the pipes that go back
 BY_HAND = METHODS[METHODS.index(method_table("kvcomm", layers=[1, 2])):]
 
 
@@ -49,6 +50,24 @@ class Witness(SystemTest):
         self.assertEqual(len(calibrations), 2)
         self.assertGreater(uncounted, 0)
         self.assertLess(uncounted, 2 * 1000)
+
+    def test_several_senders_and_what_goes_back(self):
+        """Each sender's payload, and the layers that the receiver tells both of them."""
+        methods = method_table("kvcomm", ratio=0.5, recalibrate_every=3) + method_table("nld", phase1_tokens=4)
+        records = [record | {"context": f"The ship. {record['context']}"} for record in demo_records(7)]
+        make_model(self.folder / "models/org/second")
+        sweep = self.sweep("senders", methods, records, pair_table(["org/tiny", "org/second"], "org/tiny"))
+        seen = self.seen(sweep, "senders", 3)
+        frames = tables(sweep.results("senders"))
+        senders, online = frames["senders"], frames["recalibrations"]
+        for sender in (0, 1):
+            answered = senders[senders["sender"] == sender]["payload_bytes"].sum()
+            self.assertGreaterEqual(seen["lane 0", sender][PAYLOAD] - answered, online["bytes"].sum() // 4)
+        self.assertEqual(sum(seen["lane 0", sender][PAYLOAD] for sender in (0, 1)),
+                         frames["samples"]["payload_bytes"].sum() + online["bytes"].sum())
+        self.assertEqual(seen["lane 0", 2].get(PAYLOAD, 0), 0)
+        self.assertEqual(seen["lane 0", 2][BACK + PAYLOAD], online["return_bytes"].sum())
+        self.assertEqual(len(online), 3)
 
 
 if __name__ == "__main__":

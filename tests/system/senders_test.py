@@ -1,0 +1,90 @@
+"""Several senders and online calibration in worlds of every shape: the same answers, bytes and choices."""
+
+import json
+
+from support import SystemTest, call, demo_records, main, make_model, method_table, pair_table, tables
+
+METHODS = "".join([
+    method_table("baseline"), method_table("skyline"),
+    method_table("kvcomm", ratio=0.5), method_table("kvcomm_s", layers=[1, 2]),
+    method_table("random", ratio=0.5, seed=3),
+    method_table("kvcomm", ratio=0.5, recalibrate_every=3),
+    method_table("kvcomm", ratio=0.5, control="deranged"), method_table("kvcomm", ratio=0.5, control="noise"),
+    method_table("nld", phase1_tokens=5), method_table("cipher", phase1_tokens=4),
+])
+SAMPLES = 8
+USAGE = 2
+
+
+def two_texts(count):
+    """Records whose context has two sentences at least."""
+    return [record | {"context": f"The master wrote. {record['context']}."} for record in demo_records(count)]
+
+
+def answers(results):
+    """All that must not depend on the world, row by row."""
+    found = tables(results)
+    samples = found["samples"].sort_values(["method", "sample"])
+    keep = ["method", "sample", "answer", "score", "failed", "context_tokens", "payload_bytes", "layers_sent"]
+    senders = found["senders"].sort_values(["method", "sample", "sender"])
+    online = found["recalibrations"].sort_values("sample")
+    return (samples[keep].to_dict("records"),
+            senders[["method", "sample", "sender", "context_tokens", "payload_bytes"]].to_dict("records"),
+            online[["sample", "layers", "bytes", "return_bytes", "answer", "score"]].to_dict("records"))
+
+
+class Senders(SystemTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.pairs = {}
+        for name in ("one", "two"):
+            make_model(cls.folder / "models" / name, "tiny-llama")
+        pair = pair_table(["one", "two"], "one", name="pair")
+        cls.two = cls().sweep("two", METHODS, two_texts(SAMPLES), pair)
+
+    def test_worlds_of_one_three_and_six_answer_alike(self):
+        self.check(self.two.run("w1"))
+        alone = answers(self.two.results("w1"))
+        rows, senders, online = alone
+        self.assertEqual(len(rows), 10 * SAMPLES)
+        sums = {}
+        for part in senders:
+            key = part["method"], part["sample"]
+            sums[key] = sums.get(key, 0) + part["payload_bytes"]
+        for row in rows:
+            if row["payload_bytes"]:
+                self.assertEqual(sums[row["method"], row["sample"]], row["payload_bytes"])
+        self.assertEqual([choice["sample"] for choice in online], [0, 3, 6])
+        for choice in online:
+            self.assertEqual(choice["return_bytes"], 2 * 4 * len(json.loads(choice["layers"])))
+        for output, ranks, sets in (("w3", 3, []), ("w6", 6, ["run.batch=2"]),
+                                    ("c2", 2, ["run.placement=colocate"]), ("s6", 6, ["run.placement=spread"])):
+            with self.subTest(output=output):
+                self.check(self.two.run(output, ranks, sets))
+                self.assertEqual(answers(self.two.results(output)), alone)
+
+    def test_online_calibration_goes_on_from_its_last_choice(self):
+        methods = method_table("kvcomm", ratio=0.5, recalibrate_every=4)
+        whole = self.sweep("online", methods, two_texts(SAMPLES), pair_table(["one", "two"], "one", name="pair"))
+        self.check(whole.run("whole"))
+        expected = answers(whole.results("whole"))
+        self.check(whole.run("parts", more=["--limit", "6"]))
+        self.check(whole.run("parts", 3))
+        self.assertEqual(answers(whole.results("parts")), expected)
+        lines = [line for line in whole.journal_lines("parts") if line["t"] == "recalibration"]
+        self.assertEqual(sorted(line["sample"] for line in lines), [0, 4], "no choice is made twice")
+
+    def test_a_world_without_whole_lanes(self):
+        refused = self.check(self.two.run("w2", 2), USAGE)
+        self.assertIn("a lane is 2 senders and one receiver, so start 1 process or a multiple of 3", refused.log)
+
+    def test_what_cannot_be_dealt(self):
+        short = self.sweep("short", METHODS, demo_records(2), pair_table(["one", "two"], "one", name="pair"))
+        plan = call(short.arguments("plan", "p"))
+        self.check(plan, USAGE)
+        self.assertIn("texts enough", plan.log)
+
+
+if __name__ == "__main__":
+    main()
