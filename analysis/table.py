@@ -87,7 +87,7 @@ def main():
                         "much, by its 90 %% interval (two one-sided tests at 5 %%)")
     arguments = parser.parse_args()
     if arguments.margin is not None and not arguments.gains:
-        parser.error("--margin is of --gains; give both.")
+        parser.error("--margin needs --gains.")
     if arguments.margin is not None and not arguments.margin > 0:
         parser.error(f"--margin must be above 0, not {arguments.margin:g}.")
     path = arguments.results / "results.h5" if arguments.results.is_dir() else arguments.results

@@ -6,9 +6,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 usage() {
   cat <<'EOF'
 launch/workstation.sh [--lanes N] SWEEP.toml [kvcomm run's arguments]
-  --lanes N     pairs of agents that work side by side; 2 N ranks are started. Default: as many
-                as the GPUs (one per rank) or the cores (four per rank) allow.
-One GPU, or fewer cores than two ranks want, gives one rank that plays both ends.
+  --lanes N     lanes that work side by side, each of a sweep's senders and a receiver. Default:
+                as many as the GPUs (one per rank) or the cores (four per rank) allow.
+One GPU, or fewer cores than a lane's ranks want, gives one rank that plays all ends.
 Example: launch/workstation.sh launch/sweeps/demo.toml --set run.limit=5
 EOF
 }
@@ -45,7 +45,17 @@ fi
 [[ -x $root/build/kvcomm ]] ||
   die "$exit_environment" "there is no build/kvcomm yet: run launch/setup.sh first."
 
-lanes=${lanes:-$(($(room) / 2))}
-ranks=$((lanes ? lanes * 2 : 1))
+# How many senders the sweep's pairs have; what is wrong with the file is the program's to say.
+senders() {
+  "$root/.venv/bin/python" - "$1" 2>/dev/null <<'EOF' || echo 1
+import sys, tomllib
+sender = tomllib.load(open(sys.argv[1], "rb"))["pair"][0]["sender"]
+print(len(sender) if isinstance(sender, list) else 1)
+EOF
+}
+
+ends=$(($(senders "$1") + 1))
+lanes=${lanes:-$(($(room) / ends))}
+ranks=$((lanes ? lanes * ends : 1))
 say "$ranks rank(s) on $(hostname)"
 mpi_run "$ranks" "$root/build/kvcomm" run "$@"

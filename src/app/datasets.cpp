@@ -73,7 +73,7 @@ std::string datasets_text(const ListArguments& arguments) {
                                                                 : load_mix(info, arguments.data);
         row[1] = std::to_string(dataset.samples.size());
         if (tokenizer) lengths = length_cells(dataset, *tokenizer);
-        from = path->string();
+        from = dataset.path.string();
         if (!dataset.warning.empty()) notes += dataset.warning + "\n";
       }
     } catch (const Error& error) {

@@ -5,8 +5,8 @@
 #include <CLI/CLI.hpp>
 
 #include <cstdio>
-#include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <vector>
 
 #include "app/tables.h"
@@ -68,16 +68,21 @@ std::string the_dataset(const ShowArguments& arguments, const std::vector<std::s
        arguments.dataset, join(names, ", "), did_you_mean(arguments.dataset, names));
 }
 
-// The sample that is meant, among those with a row: (place, id).
-std::pair<uint32_t, std::string> the_sample(const ShowArguments& arguments,
-                                            const std::string& dataset,
-                                            const std::map<uint32_t, std::string>& ids) {
+// A place in the evaluated order, and the sample that has it: one for each order in which runs of
+// the folder took the data set (for one sender and for several, say).
+using Samples = std::set<std::pair<uint32_t, std::string>>;
+
+// Those that are meant, among those with a row.
+Samples the_samples(const ShowArguments& arguments, const std::string& dataset,
+                    const Samples& ids) {
+  Samples found;
   for (const auto& [sample, id] : ids) {
-    if (arguments.sample == std::to_string(sample)) return {sample, id};
+    if (arguments.sample == std::to_string(sample)) found.emplace(sample, id);
   }
   for (const auto& [sample, id] : ids) {
-    if (arguments.sample == id) return {sample, id};
+    if (found.empty() && arguments.sample == id) return {{sample, id}};
   }
+  if (!found.empty()) return found;
   if (ids.empty()) {
     fail(Exit::kUsage, "No sample of '{}' is answered in '{}' yet.", dataset, arguments.results);
   }
@@ -87,7 +92,8 @@ std::pair<uint32_t, std::string> the_sample(const ShowArguments& arguments,
 }
 
 // What was asked. A data set that changed between runs (all.h5) has asked several things.
-std::string question_text(H5Content& content, const std::string& dataset, uint32_t number) {
+std::string question_text(H5Content& content, const std::string& dataset, uint32_t number,
+                          const std::string& id) {
   std::string text;
   Table* questions = find_table(content, "questions");
   for (size_t row = 0; questions != nullptr && row < questions->rows; ++row) {
@@ -96,15 +102,17 @@ std::string question_text(H5Content& content, const std::string& dataset, uint32
     };
     if (text_of("dataset") != dataset) continue;
     if (column<uint32_t>(*questions, "sample")[row] != number) continue;
+    if (text_of("sample_id") != id) continue;
     const auto answers = nlohmann::json::parse(text_of("answers"), nullptr, false);
     std::vector<std::string> accepted;
     for (const auto& answer : answers)
       accepted.push_back(answer.is_string() ? answer.get<std::string>() : answer.dump());
-    text += paragraph("question", text_of("question"));
-    text += paragraph("gold", join(accepted, " | "));
+    std::string one = paragraph("question", text_of("question"));
+    one += paragraph("gold", join(accepted, " | "));
     if (const std::string context = text_of("context"); !context.empty()) {
-      text += paragraph("context", context);
+      one += paragraph("context", context);
     }
+    if (text.find(one) == std::string::npos) text += one;  // asked in another order of the data too
   }
   return text.empty() ? "Its question is not in this file, which an older version wrote: run the "
                         "sweep again to add it.\n"
@@ -125,7 +133,8 @@ std::string failure_text(H5Content& content, int32_t cell, uint32_t number) {
 }
 
 // A line for each cell that has a row for the sample, more where its answer is long.
-std::string answers_text(H5Content& content, const std::string& dataset, uint32_t number) {
+std::string answers_text(H5Content& content, const std::string& dataset, uint32_t number,
+                         const std::string& id) {
   Table& samples = table(content, "samples");
   const auto& pairs = column<std::string>(samples, "pair");
   const auto* variants = find_column<std::string>(samples, "variant");
@@ -133,6 +142,7 @@ std::string answers_text(H5Content& content, const std::string& dataset, uint32_
   for (size_t row = 0; row < samples.rows; ++row) {
     if (column<std::string>(samples, "dataset")[row] != dataset) continue;
     if (column<uint32_t>(samples, "sample")[row] != number) continue;
+    if (column<std::string>(samples, "sample_id")[row] != id) continue;
     const bool failed = column<uint8_t>(samples, "failed")[row] != 0;
     const nlohmann::json answer = column<std::string>(samples, "answer")[row];
     std::string method = column<std::string>(samples, "method")[row];
@@ -170,15 +180,18 @@ Exit show_command(const ShowArguments& arguments) {
   const std::string dataset =
       the_dataset(arguments, column<std::string>(table(content, "cells"), "dataset"));
   Table& samples = table(content, "samples");
-  std::map<uint32_t, std::string> ids;
+  Samples ids;
   for (size_t row = 0; row < samples.rows; ++row) {
     if (column<std::string>(samples, "dataset")[row] != dataset) continue;
-    ids[column<uint32_t>(samples, "sample")[row]] = column<std::string>(samples, "sample_id")[row];
+    ids.emplace(column<uint32_t>(samples, "sample")[row],
+                column<std::string>(samples, "sample_id")[row]);
   }
-  const auto [number, id] = the_sample(arguments, dataset, ids);
-  const std::string text =
-      fmt::format("{}, sample {} ({})\n\n{}\n{}", dataset, number, id,
-                  question_text(content, dataset, number), answers_text(content, dataset, number));
+  std::string text;
+  for (const auto& [number, id] : the_samples(arguments, dataset, ids)) {
+    text += fmt::format("{}{}, sample {} ({})\n\n{}\n{}", text.empty() ? "" : "\n", dataset, number,
+                        id, question_text(content, dataset, number, id),
+                        answers_text(content, dataset, number, id));
+  }
   std::fputs(text.c_str(), stdout);
   return Exit::kOk;
 }

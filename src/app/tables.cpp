@@ -185,11 +185,9 @@ std::string results_table(const Results& results) {
 namespace {
 
 constexpr const char* kGainsHead =
-    "Gains, with 95 % intervals of a paired bootstrap\n"
-    "G: score minus that of the receiver alone (baseline)\n"
-    "P: score minus that with another sample's message (control=deranged), or under the control "
-    "that "
-    "a line names\n";
+    "Gains, with 95 % intervals of a paired bootstrap\nG: score minus that of the receiver alone "
+    "(baseline)\nP: score minus that with another sample's message (control=deranged), or under "
+    "the control that a line names\n";
 
 std::string gain_text(double value) {
   const std::string text = score_text(value);

@@ -39,8 +39,7 @@ void check_mix(const DatasetConfig& dataset, const GivenTable& table, Problems& 
     if (!table.values.contains(key)) continue;
     problems.add(
         "{}: {} in [[dataset]] '{}' has no meaning, since a mix is read from the files of its "
-        "parts "
-        "below paths.data; leave it out.",
+        "parts below paths.data; leave it out.",
         place_of(table, key), key, dataset.name);
   }
 }

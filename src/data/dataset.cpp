@@ -190,8 +190,7 @@ Dataset mix(const DatasetInfo& info, std::vector<Dataset> parts) {
   Dataset mixed{.info = info};
   std::string fingerprints;
   for (Dataset& part : parts) {
-    if (mixed.path.empty()) mixed.path = part.path;
-    if (mixed.warning.empty()) mixed.warning = part.warning;
+    if (!part.warning.empty()) mixed.warning += (mixed.warning.empty() ? "" : " ") + part.warning;
     fingerprints += part.fingerprint + "\n";
     for (Sample& sample : part.samples) {
       sample.dataset = part.info.name;
@@ -207,9 +206,19 @@ Dataset mix(const DatasetInfo& info, std::vector<Dataset> parts) {
 Dataset load_mix(const DatasetInfo& info, const fs::path& data_folder) {
   std::vector<Dataset> read;
   for (const std::string& part : parts_of_mix(info.name)) {
-    read.push_back(load_dataset(part, find_dataset(part, {}, data_folder)));
+    const auto file = look_for_dataset(part, data_folder);
+    if (!file) {
+      fail(Exit::kUsage,
+           "No file of '{}', a part of the data set '{}', in '{}' or a folder in it: set "
+           "paths.data to "
+           "the folder of all parts; `{}` fetches them.",
+           part, info.name, data_folder.string(), fetch_command(info, data_folder));
+    }
+    read.push_back(load_dataset(part, *file));
   }
-  return mix(info, std::move(read));
+  Dataset mixed = mix(info, std::move(read));
+  mixed.path = data_folder;
+  return mixed;
 }
 
 Dataset load_dataset(std::string_view name, const fs::path& path, size_t senders) {

@@ -1,7 +1,5 @@
 #include "data/records.h"
 
-#include <simdjson.h>
-
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
@@ -28,38 +26,6 @@ struct Start {
   size_t line;      // from 1
   size_t byte = 0;  // bytes before it on that line
 };
-
-// What simdjson read, as the rest of the program knows JSON.
-json value_of(const simdjson::dom::element& read) {
-  using Type = simdjson::dom::element_type;
-  switch (read.type()) {
-    case Type::OBJECT: {
-      json::object_t object;
-      for (const auto& [key, value] : simdjson::dom::object(read)) {
-        object.insert_or_assign(std::string(key), value_of(value));
-      }
-      return object;
-    }
-    case Type::ARRAY: {
-      json::array_t array;
-      for (const auto value : simdjson::dom::array(read)) array.push_back(value_of(value));
-      return array;
-    }
-    case Type::STRING:
-      return std::string_view(read);
-    case Type::INT64:
-      return static_cast<json::number_integer_t>(int64_t(read));
-    case Type::UINT64:
-      return static_cast<json::number_unsigned_t>(uint64_t(read));
-    case Type::DOUBLE:
-      return double(read);
-    case Type::BOOL:
-      return bool(read);
-    case Type::NULL_VALUE:
-      return nullptr;
-  }
-  fail(Exit::kInternal, "simdjson gave a value of no type.");
-}
 
 // The bare word that a byte of a JSON text belongs to where a value may begin: "-Infinity"; ""
 // where it is of none.
@@ -89,9 +55,8 @@ std::string cure_for(std::string_view word) {
   return small == "true" || small == "false" || small == "null" ? small : "";
 }
 
-// The slow reading, for what the fast one refuses: that does not tell where. A number that is
-// beyond 64 bits becomes a double here.
-json parse_or_refuse(std::string_view text, const Start& start) {
+// A number that is beyond 64 bits becomes a double.
+json parse(std::string_view text, const Start& start) {
   const auto line_of = [&](size_t at) {
     return start.line + static_cast<size_t>(std::count(text.begin(), text.begin() + at, '\n'));
   };
@@ -123,21 +88,6 @@ json parse_or_refuse(std::string_view text, const Start& start) {
     fail(Exit::kUsage, "{}: a number on line {} or behind it is beyond a double's range.",
          start.file, start.line);
   }
-}
-
-// One of a thread's own, which keeps what memory it needed.
-simdjson::dom::parser make_parser() {
-  simdjson::dom::parser parser;
-  if (parser.allocate(/*capacity=*/1 << 16, kDeepestJson) != simdjson::SUCCESS) {
-    fail(Exit::kInternal, "There is no memory for a JSON parser.");
-  }
-  return parser;
-}
-
-json parse(std::string_view text, const Start& start) {
-  thread_local simdjson::dom::parser parser = make_parser();
-  const auto read = parser.parse(text.data(), text.size());
-  return read.error() ? parse_or_refuse(text, start) : value_of(read.value_unsafe());
 }
 
 // The first line of what follows; leaves the stream where it was.

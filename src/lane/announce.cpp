@@ -89,8 +89,10 @@ std::vector<std::string> seat_lines(const std::vector<ShownSeat>& ranks) {
   std::vector<std::string> lines;
   for (const auto& [lane, roles] : lanes) {
     if (roles.contains(Role::kBoth)) {
-      lines.push_back(fmt::format("Lane {}: one process plays both ends ({}).", lane,
-                                  where(ranks[roles.at(Role::kBoth).front()])));
+      lines.push_back(
+          fmt::format("Lane {}: one process plays {} ends ({}).", lane,
+                      ranks[roles.at(Role::kBoth).front()].senders == 1 ? "both" : "all",
+                      where(ranks[roles.at(Role::kBoth).front()])));
       continue;
     }
     std::vector<std::string> senders;
@@ -109,13 +111,14 @@ std::vector<std::string> seat_lines(const std::vector<ShownSeat>& ranks) {
 void log_seats(Communicator& world, const Seat& seat, int threads) {
   const Json mine = {{"lane", seat.lane},           {"role", seat.role},
                      {"host", host_name()},         {"device", seat.device.str()},
-                     {"transport", seat.transport}, {"threads", threads}};
+                     {"transport", seat.transport}, {"threads", threads},
+                     {"senders", seat.senders}};
   std::vector<ShownSeat> ranks;
   for (const std::string& text :
        world.all_gather(mine.dump(), {kTogether_s, "every rank's seat", "all ranks"})) {
     const Json theirs = Json::parse(text);
     ranks.push_back({theirs.at("lane"), theirs.at("role"), theirs.at("host"), theirs.at("device"),
-                     theirs.at("transport"), theirs.at("threads")});
+                     theirs.at("transport"), theirs.at("threads"), theirs.at("senders")});
   }
   if (world.rank() != 0) return;
   for (const std::string& line : seat_lines(ranks)) spdlog::info("{}", line);
@@ -123,11 +126,16 @@ void log_seats(Communicator& world, const Seat& seat, int threads) {
 
 std::string loading_line(int lane, const std::vector<std::string>& senders,
                          const std::string& receiver) {
-  const bool one_model = senders.size() == 1 && senders.front() == receiver;
-  if (one_model) return fmt::format("Lane {} loads {}.", lane, model_text(receiver));
+  const bool shared = std::ranges::count(senders, receiver) > 0;
+  if (shared && senders.size() == 1) {
+    return fmt::format("Lane {} loads {}.", lane, model_text(receiver));
+  }
   std::vector<std::string> models;
-  for (const std::string& sender : senders) models.push_back(model_text(sender) + " as sender");
-  if (!receiver.empty()) models.push_back(model_text(receiver) + " as receiver");
+  for (const std::string& sender : senders) {
+    const char* roles = sender == receiver ? " as sender and receiver" : " as sender";
+    models.push_back(model_text(sender) + roles);
+  }
+  if (!receiver.empty() && !shared) models.push_back(model_text(receiver) + " as receiver");
   return fmt::format("Lane {} loads {}.", lane, join(models, " and "));
 }
 

@@ -19,6 +19,7 @@ struct ShownSeat {
   Role role = Role::kBoth;
   std::string host, device, transport;
   int threads = 1;
+  int senders = 1;  // of its lane
 };
 
 // What runs where, of all ranks in order: a line a lane, or one line for many lanes.

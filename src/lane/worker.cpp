@@ -64,8 +64,9 @@ struct Worker::Batches {
     if (deranged.empty()) {
       const std::vector<Sample>& all = session.dataset().samples;
       for (const Sample* sample : sent.front().samples()) {
-        others.push_back(all[kvcomm::deranged(sample->index, all.size())]);
-        others.back().index = sample->index;
+        Sample& other = others.emplace_back(all[kvcomm::deranged(sample->index, all.size())]);
+        other.id += fmt::format(" of sample {}, as a control", other.index);
+        other.index = sample->index;
       }
       std::vector<const Sample*> samples;
       for (const Sample& other : others) samples.push_back(&other);

@@ -13,6 +13,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "method/control.h"
 #include "method/method.h"
 #include "method/sharing.h"
 #include "method/wire.h"
@@ -129,8 +130,8 @@ std::vector<Parameter> parameters() {
           {.name = "recalibrate_every",
            .type = kInteger,
            .default_value = 0,
-           .meaning = "so many samples the layers are chosen anew, by one; 0: once",
-           .range = kFromZero,
+           .meaning = "every so many samples the layers are chosen anew, by one; 0: once",
+           .range = {.from = 0, .to = kMost},
            .young = true}};
 }
 
@@ -139,8 +140,7 @@ std::vector<Parameter> parameters() {
 std::string complaint(const nlohmann::ordered_json& set) {
   if (set.contains("layers") && set.contains("calibration")) {
     return "calibration says whose importances choose the layers, which are given by hand; leave "
-           "one "
-           "out.";
+           "one out.";
   }
   if (set.value("recalibrate_every", 0) == 0) return "";
   for (const char* other : {"layers", "calibration_samples", "calibration"}) {
@@ -181,7 +181,9 @@ Profile ranked_profile(const MethodSpec& spec, Start start, const Fidelity& fide
   profile.fidelity.emplace_back("prior");
   profile.recalibrate_every = spec.resolved.at("recalibrate_every");
   if (profile.recalibrate_every > 0) {
-    profile.scores_recalibrations = fidelity.recalibration_scored;
+    // What a control replaces is none of a recalibration's.
+    profile.scores_recalibrations =
+        fidelity.recalibration_scored && control_of(spec) == Control::kNone;
     profile.fidelity.insert(profile.fidelity.end(),
                             {"importance_from", "importance_mask", "recalibration_scored"});
   } else {

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -60,11 +61,11 @@ void PromptBuilder::require_thought_ends(const Sample& sample) const {
     for (const std::string& text : {marker, behind})
       std::ranges::move(encode(text), std::back_inserter(apart));
     if (encode(before + marker + behind) == apart) return;
-    fail(Exit::kUsage,
-         "think_end '{}' has other tokens {} than by itself, so that the receiver would not read "
-         "the "
-         "marker that it knows: give it whole tokens, such as a special one with its line ends.",
-         marker, where);
+    fail(
+        Exit::kUsage,
+        "think_end = {} has other tokens {} than by itself, so that the receiver would not read "
+        "the marker that it knows: give it whole tokens, such as a special one with its line ends.",
+        nlohmann::json(marker).dump(), where);
   };
   require_whole(text_->chat.render(question("receiver", sample), options_.date), "",
                 "behind the receiver's prompt");
@@ -113,7 +114,9 @@ std::vector<int64_t> PromptBuilder::context_ids(const Sample& sample, size_t sen
   return ids;
 }
 
-// Of a prompt among several whose whole is longer than the receiver's leaves room for.
+// Of a prompt among several whose whole is longer than the receiver's leaves room for. Where that
+// is less than a token each, the release gives the first an empty prompt and the second all of its
+// own (official_behaviour.md, 13); here such a sample fails, as one sender's does.
 void PromptBuilder::keep_share(std::vector<int64_t>& ids, const Sample& sample, size_t sender,
                                Reading reading) const {
   const auto senders = sample.contexts.size();

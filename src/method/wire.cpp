@@ -129,7 +129,8 @@ std::vector<double> shares(std::span<const SampleRows> samples, int64_t SampleRo
   return shares;
 }
 
-void note_arrivals(Batch& batch, const Header& header, const Delivery& delivery) {
+void note_arrivals(Batch& batch, const Header& header, const Delivery& delivery,
+                   const std::string& sender) {
   batch.arrivals.resize(batch.size());
   const auto of_rows = shares(header.samples, &SampleRows::rows);
   const auto of_tokens = shares(header.samples, &SampleRows::context_tokens);
@@ -146,14 +147,14 @@ void note_arrivals(Batch& batch, const Header& header, const Delivery& delivery)
     arrival.wire_exposed_s += share * delivery.wire.exposed_s;
     arrival.wire_hidden_s += share * delivery.wire.hidden_s;
     if (!delivery.failure.empty()) {
-      arrival.failure = "The sender failed: " + delivery.failure;
+      arrival.failure = sender + " failed: " + delivery.failure;
     } else if (!delivery.intact[i]) {
       arrival.failure =
           fmt::format("The {} that arrived are not those that were sent (their sums differ).",
                       name(header.kind));
     } else if (sample.rows == 0) {
       arrival.failure =
-          "The sender had nothing to say: the first thing that it generated was the end.";
+          sender + " had nothing to say: the first thing that it generated was the end.";
     }
   }
 }
@@ -163,11 +164,12 @@ struct Received {
   std::vector<at::Tensor> tensors;
 };
 
-IncomingMessage accept_message(const Batch& batch, PayloadKind kind, ReceiveEnd& wire) {
+IncomingMessage accept_message(const Batch& batch, PayloadKind kind, ReceiveEnd& wire,
+                               const std::string& sender) {
   IncomingMessage message = wire.next(expected(batch.exchange(), kind, batch.size()));
   const Header& header = message.header();
   if (!header.failure.empty()) {
-    fail(Exit::kSomeFailed, "The sender failed before its message: {}", header.failure);
+    fail(Exit::kSomeFailed, "{} failed before its message: {}", sender, header.failure);
   }
   check_samples(header, batch);
   check_tensors(header, *batch.agent().model);
@@ -178,12 +180,18 @@ IncomingMessage accept_message(const Batch& batch, PayloadKind kind, ReceiveEnd&
 // One from each wire; several come side by side.
 std::vector<Received> receive_messages(Batch& batch, PayloadKind kind,
                                        std::span<ReceiveEnd* const> wires) {
+  const auto name_of = [&](size_t sender) {
+    return wires.size() == 1 ? "The sender" : fmt::format("Sender {}", sender);
+  };
   std::vector<IncomingMessage> messages;
-  for (ReceiveEnd* wire : wires) messages.push_back(accept_message(batch, kind, *wire));
+  for (size_t i = 0; i < wires.size(); ++i) {
+    messages.push_back(accept_message(batch, kind, *wires[i], name_of(i)));
+  }
   std::vector<Received> received;
-  for (IncomingMessage& message : messages) {
+  for (size_t i = 0; i < wires.size(); ++i) {
+    IncomingMessage& message = messages[i];
     Delivery delivery = message.take();
-    note_arrivals(batch, message.header(), delivery);
+    note_arrivals(batch, message.header(), delivery, name_of(i));
     received.push_back({message.header(), std::move(delivery.tensors)});
   }
   return received;

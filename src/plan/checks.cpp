@@ -68,9 +68,8 @@ void require_eos(const PlannedPair& pair) {
 void require_one_sender(const PlannedPair& pair) {
   if (pair.senders.size() == 1) return;
   fail(Exit::kUsage,
-       "one sender's part is all that it knows of, and the pair has {}. Leave the method or the "
-       "pair "
-       "out, or give the pair one sender.",
+       "it can use one sender alone, and the pair has {}. Leave the method or the pair out, or "
+       "give the pair one sender.",
        pair.senders.size());
 }
 
@@ -106,15 +105,18 @@ void require_thought_ends(const Plan& plan) {
   for (const Cell& cell : plan.cells) {
     const PairConfig& named = plan.config.pairs[cell.pair];
     const Dataset& dataset = plan.datasets[cell.dataset];
-    const bool known = plan.pairs[cell.pair].has_text() && !dataset.samples.empty();
-    if (named.think_end.empty() || !known || !seen.emplace(cell.pair, cell.dataset).second)
-      continue;
-    try {
-      make_prompt_builder(plan.config, named, dataset.info,
-                          load_text(plan.pairs[cell.pair].receiver.folder))
-          .require_thought_ends(dataset.samples.front());
-    } catch (const Error& error) {
-      fail(error.exit(), "Pair '{}' on {}: {}", named.name, dataset.info.name, error.what());
+    if (named.think_end.empty() || !plan.pairs[cell.pair].has_text()) continue;
+    if (!seen.emplace(cell.pair, cell.dataset).second) continue;
+    const PromptBuilder prompts = make_prompt_builder(
+        plan.config, named, dataset.info, load_text(plan.pairs[cell.pair].receiver.folder));
+    std::set<std::string> parts;  // of a mix, whose prompts differ
+    for (const Sample& sample : dataset.samples) {
+      if (!parts.insert(sample.dataset).second) continue;
+      try {
+        prompts.require_thought_ends(sample);
+      } catch (const Error& error) {
+        fail(error.exit(), "Pair '{}' on {}: {}", named.name, dataset.info.name, error.what());
+      }
     }
   }
 }

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "method/control.h"
 #include "model/weights.h"
 
 namespace kvcomm {
@@ -56,7 +57,8 @@ Lengths longest(const Plan& plan, size_t pair, Estimate estimate) {
                                    element_bytes(plan.config.run.dtype), plan.fidelity)
                              .most_steps;
     longest.said = std::max(longest.said, said);
-    longest.reads_again |= said > 0 || profile.refines || profile.answers_at == End::kSender;
+    longest.reads_again |= said > 0 || profile.refines || profile.answers_at == End::kSender ||
+                           control_of(cell.spec) == Control::kDeranged;
     const auto count = std::min<int64_t>(cell.samples, std::ssize(dataset.samples));
     for (const Sample& sample : std::span(dataset.samples).first(static_cast<size_t>(count))) {
       size_t bytes = 0;

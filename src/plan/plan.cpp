@@ -178,9 +178,9 @@ void require_trained(const PlannedPair& planned, const Tokenizer& tokenizer) {
   if (last < rows || tokenizer.lists(last)) return;
   fail(Exit::kEnvironment,
        "'{0}' names the special token '{1}' in its tokenizer_config.json or "
-       "special_tokens_map.json, "
-       "and its tokenizer.json does not have it: it would get the id {2}, and by config.json the "
-       "embedding table has {3} rows. Take the name out, or fetch the model's folder anew.",
+       "special_tokens_map.json, and its tokenizer.json does not have it: it would get the id {2}, "
+       "and by config.json the embedding table has {3} rows. Take the name out, or fetch the "
+       "model's folder anew.",
        planned.receiver.folder.string(), planned.last_token, last, rows);
 }
 

@@ -67,8 +67,7 @@ std::vector<uint32_t> Worklist::missing_cells(const Group& group, uint32_t sampl
 
 // By which sample the layers for another one are chosen.
 uint32_t Worklist::chosen_by(const Cell& cell, uint32_t sample) const {
-  const auto every = static_cast<uint32_t>(cell.recalibrate_every);
-  return sample / every * every;
+  return static_cast<uint32_t>(sample / cell.recalibrate_every * cell.recalibrate_every);
 }
 
 bool Worklist::is_online(const Draft& draft) const {

@@ -103,6 +103,33 @@ void add_score(CellResult& result) {
   result.mean = mean_score(scores);
 }
 
+// Every how many samples a cell's layers are chosen anew; 0: never.
+int64_t recalibrate_every(const CellRecord& cell) {
+  const nlohmann::json key = nlohmann::json::parse(cell.key_json, nullptr, false);
+  const nlohmann::json::json_pointer part("/parameters/recalibrate_every");
+  return key.contains(part) && key.at(part).is_number() ? key.at(part).get<int64_t>() : 0;
+}
+
+// A choice that failed is known by its samples, which all failed: a crash must not raise a score.
+void add_recalibrations(CellResult& result, const ByKey& by) {
+  std::map<uint32_t, const RecalibrationRecord*> all;
+  if (const auto found = by.recalibrations.find(result.cell.key);
+      found != by.recalibrations.end()) {
+    all = found->second;
+  }
+  const int64_t every = recalibrate_every(result.cell);
+  std::vector<RecalibrationRecord> lost;
+  for (const SampleRow* row : result.rows) {
+    if (every == 0 || !row->failed) continue;
+    const auto by_sample = static_cast<uint32_t>(row->sample / every * every);
+    if (!all.emplace(by_sample, nullptr).second) continue;
+    lost.push_back({.key = result.cell.key, .sample = by_sample});
+  }
+  result.lost = std::make_shared<const std::vector<RecalibrationRecord>>(std::move(lost));
+  for (const RecalibrationRecord& record : *result.lost) all[record.sample] = &record;
+  for (const auto& [sample, record] : all) result.recalibrations.push_back(record);
+}
+
 CellResult make_cell(const CellRecord& cell, const ByKey& by) {
   CellResult result{.cell = cell};
   if (const auto layers = by.layers.find(cell.key); layers != by.layers.end()) {
@@ -114,9 +141,7 @@ CellResult make_cell(const CellRecord& cell, const ByKey& by) {
   }
   const auto calibration = by.calibrations.find(cell.calibration_key);
   if (calibration != by.calibrations.end()) result.calibration = calibration->second;
-  if (const auto online = by.recalibrations.find(cell.key); online != by.recalibrations.end()) {
-    for (const auto& [sample, record] : online->second) result.recalibrations.push_back(record);
-  }
+  add_recalibrations(result, by);
   add_score(result);
   return result;
 }

@@ -13,6 +13,7 @@
 
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -38,6 +39,8 @@ struct CellResult {
   std::vector<const SampleRow*> rows;              // one a sample, by sample (rule: completed.h)
   const CalibrationRecord* calibration = nullptr;  // shared by all cells of its calibration_key
   std::vector<const RecalibrationRecord*> recalibrations;  // by sample
+  // Those among them that failed, for which no journal has a record: without layers, and scored 0.
+  std::shared_ptr<const std::vector<RecalibrationRecord>> lost;
   uint64_t n_failed = 0;
   // Over n, failed ones counting 0; and over its recalibrations' answers, where they are scored.
   MeanScore mean;

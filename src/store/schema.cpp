@@ -52,17 +52,23 @@ std::string layers_text(const CellResult& cell) {
   return layers.is_array() ? layers.dump() : "";
 }
 
-Table cells_table(const Results& results) {
-  using C = CellResult;
-  using S = SampleRow;
-  const auto text = [](std::string CellRecord::*member) {
-    return [member](const C& cell) { return cell.cell.*member; };
-  };
-  TableOf<C> table("cells", results.cells);
-  table.add("pair", "", "name of the pair of models", text(&CellRecord::pair))
-      .add("dataset", "", "name of the data set", text(&CellRecord::dataset))
-      .add("method", "", "method with the parameters that were set", text(&CellRecord::method))
-      .add("variant", "", kVariant, &C::variant)
+// A text of the cell's record.
+auto cell_text(std::string CellRecord::*member) {
+  return [member](const CellResult& cell) { return cell.cell.*member; };
+}
+
+std::string fingerprint_of(const CellResult& cell) {
+  const nlohmann::json named = key_part(cell.cell, "/dataset/fingerprint");
+  return named.is_string() ? named.get<std::string>() : "";
+}
+
+// What a cell is.
+void add_setting(TableOf<CellResult>& table) {
+  table.add("pair", "", "name of the pair of models", cell_text(&CellRecord::pair))
+      .add("dataset", "", "name of the data set", cell_text(&CellRecord::dataset))
+      .add("fingerprint", "", "of the data set, by which /questions tells it", fingerprint_of)
+      .add("method", "", "method with the parameters that were set", cell_text(&CellRecord::method))
+      .add("variant", "", kVariant, &CellResult::variant)
       .add("parameters", "", "all parameters with their resolved values, as JSON", parameters_text)
       .add("ratio", "1", "share of the layers that is sent; NaN: none", parameter("ratio", kNone))
       .add("layers", "", "the layers to send, given by hand, as JSON; empty: none", layers_text)
@@ -75,27 +81,34 @@ Table cells_table(const Results& results) {
            parameter("k", int64_t{-1}))
       .add("j", "1", "the receiver's layer at whose input it goes in; -1: none",
            parameter("j", int64_t{-1}))
-      .add("metric", "", "how an answer is scored", text(&CellRecord::metric))
-      .add("normalisation", "", "of texts before scoring", text(&CellRecord::normalisation))
-      .add("fidelity", "", "to the paper or to the authors' release", text(&CellRecord::fidelity))
-      .add("dtype", "", "of weights, keys and values", text(&CellRecord::dtype))
+      .add("metric", "", "how an answer is scored", cell_text(&CellRecord::metric))
+      .add("normalisation", "", "of texts before scoring", cell_text(&CellRecord::normalisation))
+      .add("fidelity", "", "to the paper or to the authors' release",
+           cell_text(&CellRecord::fidelity))
+      .add("dtype", "", "of weights, keys and values", cell_text(&CellRecord::dtype));
+}
+
+Table cells_table(const Results& results) {
+  using C = CellResult;
+  using S = SampleRow;
+  TableOf<C> table("cells", results.cells);
+  add_setting(table);
+  table
       .add("n_planned", "1", "samples that the newest run wants",
            [](const C& cell) { return cell.cell.n_planned; })
       .add("n", "1", "samples with a row", [](const C& cell) -> uint64_t { return cell.n(); })
       .add("n_failed", "1", "of n: without an answer, scored 0", &C::n_failed)
       .add("score", "1",
-           "mean score over n (release: and over /recalibrations), higher is better; NaN: no "
-           "samples",
+           "mean score over n, in the release's fidelity over /recalibrations too; higher is "
+           "better; NaN: no samples",
            [](const C& cell) { return cell.mean.score; })
       .add("standard_error", "1", "sample standard deviation / sqrt(n); NaN: n < 2",
            [](const C& cell) { return cell.mean.standard_error; })
       .add("calibration_bytes", "B",
-           "sent once for all cells that share the calibration, or by the recalibrations of this "
-           "one",
+           "sent once for all cells that share the calibration, or by this one's recalibrations",
            [](const C& cell) { return cell.calibration_bytes(); })
       .add("calibration_s", "s",
-           "spent once for all cells that share the calibration, or by the recalibrations of this "
-           "one",
+           "spent once for all cells that share the calibration, or by this one's recalibrations",
            [](const C& cell) { return cell.calibration_s(); });
 #define KVC_ADD_SUM(type, name, units, in_samples, in_cells) \
   add_sum(table, #name, units, in_cells, &S::name);
@@ -103,9 +116,9 @@ Table cells_table(const Results& results) {
 #undef KVC_ADD_SUM
   table
       .add("key", "", "hash of key_json; rows of equal keys are the same work",
-           text(&CellRecord::key))
-      .add("key_json", "", "all values that decide an answer", text(&CellRecord::key_json))
-      .add("calibration_key", "", "of the importances", text(&CellRecord::calibration_key));
+           cell_text(&CellRecord::key))
+      .add("key_json", "", "all values that decide an answer", cell_text(&CellRecord::key_json))
+      .add("calibration_key", "", "of the importances", cell_text(&CellRecord::calibration_key));
   return table.table();
 }
 
@@ -125,8 +138,7 @@ Table questions_table(const Results& results) {
   std::map<std::pair<std::string, std::string>, size_t> places;  // of data sets, as in /cells
   std::map<std::pair<size_t, uint32_t>, Q> rows;
   for (const CellResult& cell : results.cells) {
-    const nlohmann::json named = key_part(cell.cell, "/dataset/fingerprint");
-    const std::string fingerprint = named.is_string() ? named.get<std::string>() : "";
+    const std::string fingerprint = fingerprint_of(cell);
     const size_t place =
         places.emplace(std::pair(cell.cell.dataset, fingerprint), places.size()).first->second;
     for (const SampleRow* row : cell.rows) {

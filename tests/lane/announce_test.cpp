@@ -18,6 +18,18 @@ TEST(PlacesTest, AWorldOfOneIsOneProcess) {
               ElementsAre("Lane 0: one process plays both ends (cpu, 1 thread on box)."));
 }
 
+TEST(PlacesTest, SeveralSendersAreNamedEach) {
+  ShownSeat alone = seat(0, Role::kBoth, "box", "cpu", "loopback", 1);
+  alone.senders = 2;
+  EXPECT_THAT(seat_lines({alone}),
+              ElementsAre("Lane 0: one process plays all ends (cpu, 1 thread on box)."));
+  EXPECT_THAT(seat_lines({seat(0, Role::kSender, "a", "cpu", "mpi"),
+                          seat(0, Role::kSender, "b", "cpu", "mpi"),
+                          seat(0, Role::kReceiver, "b", "cpu", "mpi")}),
+              ElementsAre("Lane 0: senders are rank 0 (cpu, 4 threads on a) and rank 1 (cpu, 4 "
+                          "threads on b), receiver rank 2 (cpu, 4 threads on b), by mpi."));
+}
+
 TEST(PlacesTest, FewLanesHaveALineEach) {
   EXPECT_THAT(seat_lines({seat(0, Role::kSender, "a", "cuda:0", "nccl"),
                           seat(1, Role::kSender, "a", "cuda:1", "nccl"),

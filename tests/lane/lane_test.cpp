@@ -101,6 +101,32 @@ TEST_F(LaneTest, ChoosesLayersByOneSampleAndAnswersTheOthersByThem) {
   EXPECT_EQ(record.bytes, 2 * rows.rows.front().payload_bytes);  // all four layers
 }
 
+// The sample that is to choose them has a prompt that does not fit, and the receiver's end tells
+// so.
+TEST_F(LaneTest, SamplesWhoseLayersCouldNotBeChosenFailWithTheReason) {
+  methods_ = "[[method]]\nname = \"kvcomm\"\nrecalibrate_every = 2\n";
+  edit(root() / "demo.jsonl", "The ship.", std::string(4000, 'x'));
+  plan_ = plan({"run.dtype=float32", "run.max_input_tokens=60"});
+  Task work = task(Task::Kind::kOnline, 5, {0, 1});
+  work.cells = {{.cell = 0, .spec = plan_.cells[0].spec, .layers = {}}};
+  Task next = task(Task::Kind::kOnline, 6, {3});
+  next.chosen_by = 2;
+  next.cells = work.cells;
+  const std::vector<Report> reports = run({work, next});
+  const Report& lost = reports.at(1);
+  EXPECT_EQ(lost.kind, Report::Kind::kRows);
+  EXPECT_EQ(lost.task, 5U);
+  ASSERT_EQ(lost.rows.size(), 2U);
+  ASSERT_EQ(lost.failures.size(), 2U);
+  for (const SampleRow& row : lost.rows) EXPECT_TRUE(row.failed);
+  EXPECT_NE(lost.failures[1].what.find("could not be chosen by sample 0"), std::string::npos);
+  EXPECT_NE(lost.failures[1].what.find("max_input_tokens"), std::string::npos);
+  EXPECT_FALSE(ran_out_of_memory(lost));
+  // The ends are in step: the next choice is made.
+  EXPECT_EQ(reports.at(3).kind, Report::Kind::kRecalibration);
+  EXPECT_FALSE(reports.at(4).rows.at(0).failed);
+}
+
 // The same two models on either side, and each half of the context to one of them.
 TEST_F(LaneTest, PlaysSeveralSendersWithinOneProcess) {
   std::ofstream(root() / "demo.jsonl")

@@ -138,7 +138,7 @@ TEST_F(PromptBuilderTest, AThoughtsEndThatIsCutOtherwiseInContextIsRefused) {
   std::ofstream(folder_.path() / "prompts.toml", std::ios::app) << "answer_prefix = \"ip\"\n";
   EXPECT_THAT(
       [&] { prompt_builder({.thinking = {.end = "<think>sh"}}).require_thought_ends(sample_); },
-      ::testing::ThrowsMessage<Error>(::testing::AllOf(::testing::HasSubstr("'<think>sh'"),
+      ::testing::ThrowsMessage<Error>(::testing::AllOf(::testing::HasSubstr("\"<think>sh\""),
                                                        ::testing::HasSubstr("answer_prefix"))));
 }
 

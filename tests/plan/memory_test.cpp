@@ -73,6 +73,9 @@ TEST_F(MemoryTest, ASampleGrowsWithItsContextAndAPassDoesNot) {
       "[[method]]\nname = \"skyline\"\nmodel = \"sender\"\n";  // reads the text beside the context
   const PairMemory twice = memory_of(plan({"run.prefill_tokens=64"}), 0);
   EXPECT_GT(twice.sender.sample - after.sender.sample, kMoreTokens * kTokenBytes);
+  methods_ = "[[method]]\nname = \"kvcomm\"\ncontrol = \"deranged\"\n";  // another sample's too
+  const PairMemory deranged = memory_of(plan({"run.prefill_tokens=64"}), 0);
+  EXPECT_GT(deranged.sender.sample - after.sender.sample, kMoreTokens * kTokenBytes);
 }
 
 TEST_F(MemoryTest, ASampleThatCannotFitIsRefusedAndOneThatMayNotIsNot) {

@@ -333,6 +333,20 @@ TEST_F(PlanTest, OnlineCalibrationLeavesNoRoomForLayersByHand) {
   EXPECT_EQ(planned.cells.at(0).calibration_key, "");
   EXPECT_EQ(planned.cells.at(0).calibrating(), (std::vector<uint32_t>{0, 3}));
   EXPECT_EQ(plan_of("\"kvcomm\"\nrecalibrate_every = 0").cells.at(0).recalibrate_every, 0);
+  EXPECT_THAT(refusal_of("\"kvcomm\"\nrecalibrate_every = 4294967296"),
+              HasSubstr("an integer from 0 to 1000000 is needed"));
+}
+
+TEST_F(PlanTest, ARecalibrationsAnswerIsNotPartOfAControlsScore) {
+  const auto scored = [&](const std::string& more) {
+    const Cell cell =
+        plan_of("\"kvcomm\"\nrecalibrate_every = 2" + more, {"run.fidelity=release"}).cells.at(0);
+    return profile_of(cell.spec, Fidelity::release()).scores_recalibrations;
+  };
+  EXPECT_TRUE(scored(""));
+  for (const char* control : {"deranged", "zero", "noise"}) {
+    EXPECT_FALSE(scored(fmt::format("\ncontrol = \"{}\"", control))) << control;
+  }
 }
 
 TEST_F(PlanTest, ControlsBelongToMethodsThatSend) {

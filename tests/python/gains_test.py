@@ -215,7 +215,7 @@ class Printed(WithFiles):
         done = subprocess.run([sys.executable, f"{ANALYSIS}/table.py", self.path, "--margin", "1"],
                               capture_output=True, text=True)
         self.assertEqual(done.returncode, 2)
-        self.assertIn("--margin is of --gains; give both.", done.stderr)
+        self.assertIn("--margin needs --gains.", done.stderr)
 
 
 if __name__ == "__main__":

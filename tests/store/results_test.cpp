@@ -73,6 +73,57 @@ TEST(ResultsTest, ACellsNumbersAreThoseOfItsRows) {
   EXPECT_EQ(column<double>(table(tables, "samples"), "score"), (std::vector<double>{0.5, 1, 0}));
 }
 
+// Of samples 0 to 4 every second chooses anew: the choice by 2 failed, and with it 2 and 3.
+TEST(ResultsTest, RecalibrationsAreScoredWhereTheCellSaysSoAndLostOnesCountAsZero) {
+  const auto mean_of = [](bool scored) {
+    const TemporaryFolder folder;
+    CellRecord cell =
+        example_cell("k", "kvcomm(recalibrate_every=2)", R"({"recalibrate_every":2})");
+    cell.recalibration_scored = scored;
+    const RecalibrationRecord first{.key = "k",
+                                    .sample = 0,
+                                    .layers = {1, 2},
+                                    .bytes = 70,
+                                    .return_bytes = 8,
+                                    .seconds = 2,
+                                    .score = 1};
+    RecalibrationRecord again = first;  // of a resume that crossed it: the first is kept
+    again.score = 0;
+    const RecalibrationRecord last{.key = "k", .sample = 4, .layers = {1}, .bytes = 30, .score = 1};
+    write_run(folder.path(), "run", cell, first, again, last, example_row("k", 0, 1),
+              failed(example_row("k", 1, 1)), failed(example_row("k", 2, 1)),
+              failed(example_row("k", 3, 1)), example_row("k", 4, 0));
+    const Results results = read(folder.path());
+    const std::vector<Table> tables = tables_of(results);
+    const Table& online = table(tables, "recalibrations");
+    EXPECT_EQ(column<uint32_t>(online, "sample"), (std::vector<uint32_t>{0, 2, 4}));
+    EXPECT_EQ(column<std::string>(online, "layers"),
+              (std::vector<std::string>{"[1,2]", "[]", "[1]"}));
+    EXPECT_EQ(column<double>(online, "score"), (std::vector<double>{1, 0, 1}));
+    EXPECT_EQ(column<uint8_t>(online, "scored"), std::vector<uint8_t>(3, scored));
+    EXPECT_EQ(column<uint64_t>(table(tables, "cells"), "calibration_bytes"),
+              std::vector<uint64_t>{108});
+    EXPECT_EQ(results.cells.at(0).n(), 5u);
+    return results.cells.at(0).mean.score;
+  };
+  EXPECT_DOUBLE_EQ(mean_of(false), 1.0 / 5);
+  EXPECT_DOUBLE_EQ(mean_of(true), 3.0 / 8);
+}
+
+TEST(ResultsTest, SendersHaveATableWhereThereAreSeveral) {
+  const TemporaryFolder folder;
+  SampleRow row = example_row("k", 1, 1);
+  row.senders = {{.context_tokens = 4, .payload_bytes = 40, .header_bytes = 3, .prefill_s = 0.5},
+                 {.context_tokens = 6, .payload_bytes = 60, .header_bytes = 4, .prefill_s = 1}};
+  write_run(folder.path(), "run", example_cell("k", "kvcomm"), example_row("k", 0, 1), row);
+  const std::vector<Table> tables = tables_of(read(folder.path()));
+  const Table& senders = table(tables, "senders");
+  EXPECT_EQ(column<uint32_t>(senders, "sample"), (std::vector<uint32_t>{1, 1}));
+  EXPECT_EQ(column<uint32_t>(senders, "sender"), (std::vector<uint32_t>{0, 1}));
+  EXPECT_EQ(column<uint64_t>(senders, "payload_bytes"), (std::vector<uint64_t>{40, 60}));
+  EXPECT_EQ(column<double>(senders, "prefill_s"), (std::vector<double>{0.5, 1}));
+}
+
 TEST(ResultsTest, FurtherScoresHaveATableOfTheirOwn) {
   const TemporaryFolder folder;
   SampleRow row = example_row("a", 1, 1);

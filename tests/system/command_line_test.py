@@ -72,7 +72,7 @@ class Launchers(SystemTest):
         self.assertEqual(script("setup.sh", "--help").returncode, 0)
         self.assertIn("Example", script("setup.sh", "--help").stdout)
         self.assertEqual(script("setup.sh", "--halp").returncode, USAGE)
-        self.assertNotIn("senders", script("workstation.sh", "--help").stdout)
+        self.assertIn("senders and a receiver", script("workstation.sh", "--help").stdout)
 
 
 class OthersFiles(SystemTest):

@@ -13,7 +13,7 @@ METHODS = "".join([
     method_table("nld", phase1_tokens=5), method_table("cipher", phase1_tokens=4),
 ])
 SAMPLES = 8
-USAGE = 2
+USAGE, SOME_FAILED = 2, 3
 
 
 def two_texts(count):
@@ -74,6 +74,38 @@ class Senders(SystemTest):
         self.assertEqual(answers(whole.results("parts")), expected)
         lines = [line for line in whole.journal_lines("parts") if line["t"] == "recalibration"]
         self.assertEqual(sorted(line["sample"] for line in lines), [0, 4], "no choice is made twice")
+
+    def test_one_folder_may_hold_one_sender_and_two(self):
+        """A place in the order is then of two samples, and `show` tells them apart."""
+        records = [record | {"context": record["context"] if place % 2 else f"The ship. {record['context']}"}
+                   for place, record in enumerate(demo_records(6))]
+        methods = method_table("kvcomm", layers=[1])
+        for name, sender in (("alone", "one"), ("together", ["one", "two"])):
+            sweep = self.sweep(name, methods, records, pair_table(sender, "one", name=name))
+            self.check(sweep.run("shared"))
+        frames = tables(sweep.results("shared"))
+        joined = frames["samples"].join(frames["cells"]["fingerprint"], on="cell").merge(
+            frames["questions"], on=["dataset", "fingerprint", "sample"], suffixes=("", "_asked"))
+        self.assertEqual(len(joined), 6 + 3)
+        self.assertEqual(list(joined["sample_id"]), list(joined["sample_id_asked"]))
+        shown = self.check(call(["show", self.folder / "shared", "--sample", "1"])).out
+        ids = sorted(set(frames["samples"].loc[frames["samples"]["sample"] == 1, "sample_id"]))
+        self.assertEqual(len(ids), 2)
+        for place, sample_id in enumerate(ids):
+            part = shown.split("demo, sample 1 (")[place + 1]
+            self.assertTrue(part.startswith(f"{sample_id})"), shown)
+            self.assertEqual(part.count("question "), 1, shown)
+
+    def test_a_failed_sender_is_named(self):
+        records = two_texts(3)
+        records[1]["context"] = "The ship. " + "ship " * 400 + "."
+        sweep = self.sweep("long", method_table("kvcomm", layers=[1]), records,
+                           pair_table(["one", "two"], "one", name="pair"), run="max_input_tokens = 200")
+        for ranks in (1, 3):
+            with self.subTest(ranks=ranks):
+                self.check(sweep.run(f"long{ranks}", ranks), SOME_FAILED)
+                what = tables(sweep.results(f"long{ranks}"))["failures"]["what"].iloc[-1]
+                self.assertIn("Sender 1 failed before its message", what)
 
     def test_a_world_without_whole_lanes(self):
         refused = self.check(self.two.run("w2", 2), USAGE)

@@ -88,5 +88,13 @@ TEST(MessagesTest, WhatIsNoMessageIsRefused) {
   EXPECT_ANY_THROW(decode_report(encode(Task{})));
 }
 
+TEST(Messages, ARecalibrationsMemorySaysNothingOfBatches) {
+  Report report;
+  report.failures = {{.step = "recalibration", .what = std::string(kOutOfMemory)}};
+  EXPECT_FALSE(ran_out_of_memory(report));
+  report.failures.push_back({.step = "answer", .what = std::string(kOutOfMemory)});
+  EXPECT_TRUE(ran_out_of_memory(report));
+}
+
 }  // namespace
 }  // namespace kvcomm::testing
