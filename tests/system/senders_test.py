@@ -1,8 +1,10 @@
 """Several senders and online calibration in worlds of every shape: the same answers, bytes and choices."""
 
 import json
+import os
+import signal
 
-from support import SystemTest, call, demo_records, main, make_model, method_table, pair_table, tables
+from support import SystemTest, call, children, demo_records, finished, main, make_model, method_table, pair_table, tables
 
 METHODS = "".join([
     method_table("baseline"), method_table("skyline"),
@@ -74,6 +76,25 @@ class Senders(SystemTest):
         self.assertEqual(answers(whole.results("parts")), expected)
         lines = [line for line in whole.journal_lines("parts") if line["t"] == "recalibration"]
         self.assertEqual(sorted(line["sample"] for line in lines), [0, 4], "no choice is made twice")
+
+    def test_online_calibration_survives_a_kill(self):
+        """Of each of its ranks in turn, in a world of three; the folder is then finished by one process."""
+        methods = method_table("kvcomm", ratio=0.5, recalibrate_every=3)
+        pair = pair_table(["one", "two"], "one", name="pair")
+        sweep = self.sweep("killed", methods, two_texts(60), pair, run="batch = 1", max_new_tokens=24)
+        self.check(sweep.run("undisturbed"))
+        expected = answers(sweep.results("undisturbed"))
+        for victim in range(3):
+            with self.subTest(victim=victim):
+                output = f"killed{victim}"
+                process = sweep.start(output, 3)
+                locked = (self.folder / output / "locks").exists
+                self.wait_for(lambda: locked() and sweep.samples_stored(output) >= 10, process, "ten rows")
+                os.kill(children(process.pid)[victim], signal.SIGKILL)
+                self.assertNotEqual(finished(process).code, 0)
+                self.assertLess(sweep.samples_stored(output), 60, "the kill came too late to show anything")
+                self.check(sweep.run(output))
+                self.assertEqual(answers(sweep.results(output)), expected)
 
     def test_one_folder_may_hold_one_sender_and_two(self):
         """A place in the order is then of two samples, and `show` tells them apart."""
