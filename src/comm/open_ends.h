@@ -17,8 +17,8 @@ struct PipeRequest {
   int peer = 0;                          // the other end's rank in the lane's communicator
   EndOptions end;
   double bytes_per_s = 0;  // payload leaves no faster; 0: as fast as it goes
-  std::shared_ptr<NcclLink> link =
-      nullptr;  // the lane's, which all its pipes share once it is there
+  // The lane's, which all its pipes share once it is there.
+  std::shared_ptr<NcclLink> link = nullptr;
 };
 
 // This process's ends; the link outlives them.

@@ -155,8 +155,7 @@ std::vector<PairConfig> read_pairs(const std::vector<GivenTable>& tables, Proble
     if (pair.receiver_thinks && !pair.think_end.empty()) {
       problems.add(
           "{}: [[pair]] has both receiver_thinks, which ends a thought by the prompts' "
-          "think_prefix, "
-          "and think_end; leave one out.",
+          "think_prefix, and think_end; leave one out.",
           table.place);
     }
     pair.name = pair_name(table);

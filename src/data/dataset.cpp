@@ -210,8 +210,7 @@ Dataset load_mix(const DatasetInfo& info, const fs::path& data_folder) {
     if (!file) {
       fail(Exit::kUsage,
            "No file of '{}', a part of the data set '{}', in '{}' or a folder in it: set "
-           "paths.data to "
-           "the folder of all parts; `{}` fetches them.",
+           "paths.data to the folder of all parts; `{}` fetches them.",
            part, info.name, data_folder.string(), fetch_command(info, data_folder));
     }
     read.push_back(load_dataset(part, *file));

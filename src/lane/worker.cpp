@@ -104,8 +104,17 @@ Worker::Worker(const Config& config, Seat seat, TaskLink& tasks, Communicator* l
 void Worker::open_pipes(Communicator* lane) {
   AnsweringEnd::Wires wires;
   for (const int peer : seat_.pipe_peers()) {
-    const PipeEnds& pipe = pipes_.emplace_back(open_pipe(peer, lane));
-    const PipeEnds& back = return_pipes_.emplace_back(open_return_pipe(peer, lane));
+    PipeRequest request{.transport = seat_.transport,
+                        .sends = seat_.sends(),
+                        .receives = seat_.receives(),
+                        .peer = peer,
+                        .end = {.device = seat_.device,
+                                .timeout_s = config_.run.timeout_s,
+                                .peer = fmt::format("rank {} of lane {}", peer, seat_.lane)},
+                        .link = pipes_.empty() ? nullptr : pipes_.front().link};
+    const PipeEnds& pipe = pipes_.emplace_back(open_ends(request, lane));
+    std::swap(request.sends, request.receives);
+    const PipeEnds& back = return_pipes_.emplace_back(open_return_ends(request, lane));
     if (pipe.sender != nullptr) {
       sending_.emplace_back(*pipe.sender, seat_.device, busy_);
       wires.outgoing.push_back(pipe.sender.get());
@@ -114,29 +123,6 @@ void Worker::open_pipes(Communicator* lane) {
     if (back.sender != nullptr) wires.back.push_back(back.sender.get());
   }
   answering_.emplace(std::move(wires), session_, seat_.device, busy_);
-}
-
-PipeEnds Worker::open_pipe(int peer, Communicator* lane) {
-  return open_ends({.transport = seat_.transport,
-                    .sends = seat_.sends(),
-                    .receives = seat_.receives(),
-                    .peer = peer,
-                    .end = {.device = seat_.device,
-                            .timeout_s = config_.run.timeout_s,
-                            .peer = fmt::format("rank {} of lane {}", peer, seat_.lane)},
-                    .link = pipes_.empty() ? nullptr : pipes_.front().link},
-                   lane);
-}
-
-PipeEnds Worker::open_return_pipe(int peer, Communicator* lane) {
-  return open_return_ends({.transport = seat_.transport,
-                           .sends = seat_.receives(),
-                           .receives = seat_.sends(),
-                           .peer = peer,
-                           .end = {.device = seat_.device,
-                                   .timeout_s = config_.run.timeout_s,
-                                   .peer = fmt::format("rank {} of lane {}", peer, seat_.lane)}},
-                          lane);
 }
 
 // ---- tasks

@@ -32,8 +32,6 @@ class Worker {
  private:
   struct Batches;
 
-  PipeEnds open_pipe(int peer, Communicator* lane);
-  PipeEnds open_return_pipe(int peer, Communicator* lane);
   void open_pipes(Communicator* lane);
   Task next_task();
   void work(const Task& task);

@@ -94,8 +94,9 @@ Json dataset_key(const DatasetConfig& named, const Dataset& dataset, size_t send
 
 DatasetConfig dataset_of_key(const Json& key) {
   DatasetConfig named{.name = key.at("name").get<std::string>()};
-  if (key.contains("shuffle")) named.shuffle = key.at("shuffle").get<bool>();
-  if (!key.contains("question")) return named;
+  const bool is_own = key.contains("question");
+  if (is_own || key.contains("shuffle")) named.shuffle = key.at("shuffle").get<bool>();
+  if (!is_own) return named;
   key.at("context").get_to(named.context);
   named.question = key.at("question").get<std::string>();
   named.answers = key.at("answers").get<std::string>();

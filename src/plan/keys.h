@@ -21,8 +21,8 @@ DatasetConfig dataset_of_key(const nlohmann::json& key);
 // The prompts that decide a cell's answers.
 std::vector<std::string> prompt_keys(const Profile& profile, const PairConfig& pair);
 
-// Fills in the cell's keys; where something of its pair or data set is
-// absent the keys stay "". Fails (kUsage) where a prompt is missing.
+// Fills in the cell's keys; where something of its pair or data set is absent the keys stay "".
+// Fails (kUsage) where a prompt is missing.
 void set_keys(Cell& cell, const Plan& plan, const Prompts& prompts);
 
 }  // namespace kvcomm

@@ -105,9 +105,8 @@ void add_score(CellResult& result) {
 
 // Every how many samples a cell's layers are chosen anew; 0: never.
 int64_t recalibrate_every(const CellRecord& cell) {
-  const nlohmann::json key = nlohmann::json::parse(cell.key_json, nullptr, false);
-  const nlohmann::json::json_pointer part("/parameters/recalibrate_every");
-  return key.contains(part) && key.at(part).is_number() ? key.at(part).get<int64_t>() : 0;
+  const nlohmann::json every = key_part(cell.key_json, "/parameters/recalibrate_every");
+  return every.is_number() ? every.get<int64_t>() : 0;
 }
 
 // A choice that failed is known by its samples, which all failed: a crash must not raise a score.

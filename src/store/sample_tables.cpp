@@ -15,25 +15,6 @@ struct Sent : SenderPart {
   uint32_t sample = 0, sender = 0;
 };
 
-// What the rows of a table point to, of one cell after the other.
-template <typename Record>
-std::vector<OfCell<Record>> rows_of(const Results& results,
-                                    const std::vector<std::vector<Record>>& of_cells) {
-  std::vector<OfCell<Record>> rows;
-  for (size_t c = 0; c < of_cells.size(); ++c) {
-    for (const Record& record : of_cells[c]) {
-      rows.push_back({static_cast<int32_t>(c), &results.cells[c], &record});
-    }
-  }
-  return rows;
-}
-
-// A member that the record's type has from its base.
-template <typename Record, typename Base, typename Value>
-auto from_base(Value Base::*member) {
-  return [member](const OfCell<Record>& row) { return row.record->*member; };
-}
-
 }  // namespace
 
 Table samples_table(const Results& results) {
@@ -77,10 +58,10 @@ Table senders_table(const Results& results) {
   return table_of_cells("senders", rows)
       .add("sample", "1", kPlace, of(&Sent::sample))
       .add("sender", "1", "in the pair's order, from 0", of(&Sent::sender))
-      .add("context_tokens", "tokens", "its templated prompt", from_base<Sent>(&P::context_tokens))
-      .add("payload_bytes", "B", "sent by it, without headers", from_base<Sent>(&P::payload_bytes))
-      .add("header_bytes", "B", "of its headers and trailers", from_base<Sent>(&P::header_bytes))
-      .add("prefill_s", "s", "it reads its context, as in /samples", from_base<Sent>(&P::prefill_s))
+      .add("context_tokens", "tokens", "its templated prompt", of(&P::context_tokens))
+      .add("payload_bytes", "B", "sent by it, without headers", of(&P::payload_bytes))
+      .add("header_bytes", "B", "of its headers and trailers", of(&P::header_bytes))
+      .add("prefill_s", "s", "it reads its context, as in /samples", of(&P::prefill_s))
       .table();
 }
 

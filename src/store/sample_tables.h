@@ -34,10 +34,23 @@ TableOf<OfCell<Record>> table_of_cells(const char* name, const std::vector<OfCel
   return table;
 }
 
-// A member of the record of a row.
-template <typename Record, typename Value>
-auto of(Value Record::*member) {
-  return [member](const OfCell<Record>& row) -> const Value& { return row.record->*member; };
+// A member of the record of a row, its own or a base's.
+template <typename Member>
+auto of(Member member) {
+  return [member](const auto& row) -> const auto& { return row.record->*member; };
+}
+
+// Rows of what each cell has, which must outlive them.
+template <typename Record>
+std::vector<OfCell<Record>> rows_of(const Results& results,
+                                    const std::vector<std::vector<Record>>& of_cells) {
+  std::vector<OfCell<Record>> rows;
+  for (size_t c = 0; c < of_cells.size(); ++c) {
+    for (const Record& record : of_cells[c]) {
+      rows.push_back({static_cast<int32_t>(c), &results.cells[c], &record});
+    }
+  }
+  return rows;
 }
 
 Table samples_table(const Results& results);

@@ -9,17 +9,11 @@
 #include "base/text.h"
 #include "store/results.h"
 #include "store/sample_tables.h"
+#include "store/variants.h"
 
 namespace kvcomm {
 
 namespace {
-
-// Parts of a cell's key_json; null where it has none.
-nlohmann::json key_part(const CellRecord& cell, const char* pointer) {
-  const nlohmann::json key = nlohmann::json::parse(cell.key_json, nullptr, false);
-  const nlohmann::json::json_pointer part(pointer);
-  return key.contains(part) ? key.at(part) : nlohmann::json();
-}
 
 // The sum of a column over a cell's samples, where that has a meaning.
 template <typename Value>
@@ -37,18 +31,18 @@ void add_sum(TableOf<CellResult>& table, const char* name, const char* units, co
 template <typename Value>
 auto parameter(const std::string& name, Value none) {
   return [name, none](const CellResult& cell) {
-    const nlohmann::json value = key_part(cell.cell, ("/parameters/" + name).c_str());
+    const nlohmann::json value = key_part(cell.cell.key_json, "/parameters/" + name);
     return value.is_number() ? value.get<Value>() : none;
   };
 }
 
 std::string parameters_text(const CellResult& cell) {
-  const nlohmann::json all = key_part(cell.cell, "/parameters");
+  const nlohmann::json all = key_part(cell.cell.key_json, "/parameters");
   return all.is_object() ? all.dump() : "{}";
 }
 
 std::string layers_text(const CellResult& cell) {
-  const nlohmann::json layers = key_part(cell.cell, "/parameters/layers");
+  const nlohmann::json layers = key_part(cell.cell.key_json, "/parameters/layers");
   return layers.is_array() ? layers.dump() : "";
 }
 
@@ -58,7 +52,7 @@ auto cell_text(std::string CellRecord::*member) {
 }
 
 std::string fingerprint_of(const CellResult& cell) {
-  const nlohmann::json named = key_part(cell.cell, "/dataset/fingerprint");
+  const nlohmann::json named = key_part(cell.cell.key_json, "/dataset/fingerprint");
   return named.is_string() ? named.get<std::string>() : "";
 }
 
@@ -177,23 +171,15 @@ Table layers_table(const Results& results) {
       of_cell.push_back({cell.cell.layers[i], cell.layer_bytes[i]});
     }
   }
-  std::vector<OfCell<L>> rows;
-  for (size_t c = 0; c < layers.size(); ++c) {
-    for (const L& layer : layers[c]) {
-      rows.push_back({static_cast<int32_t>(c), &results.cells[c], &layer});
-    }
-  }
-  const auto get = [](auto member) {
-    return [member](const OfCell<L>& row) { return row.record->*member; };
-  };
+  const auto rows = rows_of(results, layers);
   return table_of_cells("layers", rows)
-      .add("layer", "1", "from 0", get(&L::layer))
-      .add("importance", "1", "measured by calibration; NaN: not measured", get(&L::importance))
-      .add("prior", "1", "Gaussian over depth; NaN: not used", get(&L::prior))
-      .add("score", "1", "what the ranking sorts by; NaN: no ranking", get(&L::score))
-      .add("rank", "1", "0 is the first choice; -1: no ranking", get(&L::rank))
-      .add("selected", "1", "1: keys and values of this layer are sent", get(&L::selected))
-      .add("kv_bytes", "B", "keys and values sent, sum over samples", get(&L::kv_bytes))
+      .add("layer", "1", "from 0", of(&L::layer))
+      .add("importance", "1", "measured by calibration; NaN: not measured", of(&L::importance))
+      .add("prior", "1", "Gaussian over depth; NaN: not used", of(&L::prior))
+      .add("score", "1", "what the ranking sorts by; NaN: no ranking", of(&L::score))
+      .add("rank", "1", "0 is the first choice; -1: no ranking", of(&L::rank))
+      .add("selected", "1", "1: keys and values of this layer are sent", of(&L::selected))
+      .add("kv_bytes", "B", "keys and values sent, sum over samples", of(&L::kv_bytes))
       .table();
 }
 

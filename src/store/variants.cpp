@@ -112,6 +112,12 @@ std::string variant_name(const std::string& key_json, const std::string& shown_j
   return join(parts, ", ");
 }
 
+nlohmann::json key_part(const std::string& key_json, const std::string& pointer) {
+  const Json key = Json::parse(key_json, nullptr, /*allow_exceptions=*/false);
+  const Json::json_pointer part(pointer);
+  return key.contains(part) ? key.at(part) : Json();
+}
+
 std::string key_without_seed(const std::string& key_json) {
   Json key = Json::parse(key_json, nullptr, /*allow_exceptions=*/false);
   const Json::json_pointer seed("/parameters/seed");

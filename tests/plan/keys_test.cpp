@@ -268,6 +268,9 @@ answers = "answers"
   EXPECT_EQ(dataset_key(plan().config.datasets[0], plan().datasets[0], /*senders=*/1), key);
   EXPECT_TRUE(read.is_own());
   EXPECT_EQ(read.context, std::vector<std::string>{"context"});
+  nlohmann::json damaged = key;
+  damaged.erase("shuffle");
+  EXPECT_THROW(dataset_of_key(damaged), nlohmann::json::exception);
 }
 
 TEST_F(KeyTest, OnlyThePromptsOfACellChangeIt) {
