@@ -1,9 +1,14 @@
 #!/usr/bin/env python3
-"""Prints the scores, standard errors and bytes of a results.h5, or what its cells gain.
+"""Prints the scores, standard errors and bytes of a results.h5, or what else its cells tell.
 
-    analysis/table.py results/demo/results.h5 [--format text|markdown|csv] [--gains [--margin 0.05]]
+    analysis/table.py results/demo/results.h5 [--format text|markdown|csv]
+        --gains [--margin 0.05]   what communication gains over the receiver alone and over controls
+        --costs                   operations, seconds, joules and bytes of a sample
+        --studies                 the points of curves and heat maps
+        --agreement               whether data sets rank a pair's layers alike
 
-Run it with the project's Python (.venv/bin/python), or any after `pip install ./analysis`.
+Run it with the project's Python (.venv/bin/python), or any after `pip install ./analysis`. In text, a curve of
+--studies is a list and a heat map a matrix; the columns of --costs are explained in kvcomm_results/costs.py.
 """
 
 import argparse
@@ -11,78 +16,21 @@ import os
 import sys
 from pathlib import Path
 
-from kvcomm_results import gains, read, summarise
+from kvcomm_results import agreement, costs, gains, layout, read, studies, summarise
 
 
-def number(value):
-    return "-" if value != value else f"{round(value, 3) + 0:.3f}"  # + 0: no sign of a rounded nothing
-
-
-def named(table):
-    return {
-        "pair": table.pair,
-        "dataset": table.dataset,
-        "method": table.method + table.variant.map(lambda variant: f" [{variant}]" if variant else ""),
-    }
-
-
-def shown(table):
-    """The table's cells as texts: scores with their standard errors, bytes in all and by sample."""
-    per_sample = table.payload_bytes / table.n.where(table.n > 0)
-    columns = {
-        **named(table),
-        "n": table.n.map(str),
-        "failed": table.n_failed.map(str),
-        "metric": table.metric,
-        "score": table.score.map(number),
-        "s.e.": table.standard_error.map(number),
-        "bytes sent": table.payload_bytes.map("{:,}".format),
-        "a sample": per_sample.map(lambda b: "-" if b != b else f"{b:,.0f}"),
-        "headers": table.header_bytes.map("{:,}".format),
-        "calibration": table.calibration_bytes.map("{:,}".format),
-    }
-    return [list(columns), *map(list, zip(*columns.values()))]
-
-
-def shown_gains(table, margin):
-    """A line for each gain: which one, and its intervals."""
-    def interval(low, high):
-        return [f"[{number(a)}, {number(b)}]" if a == a else "-" for a, b in zip(low, high)]
-
-    columns = {
-        **named(table),
-        "gain": [gain.kind if gain.kind == "G" else f"P against {gain.control}" +
-                 (f" {gain.control_seed}" if gain.control_seed else "") for gain in table.itertuples()],
-        "n": table.n.map(str),
-        "value": table.value.map(number),
-        "95 % interval": interval(table.low, table.high),
-    }
-    if margin is not None:
-        columns["90 % interval"] = interval(table.low_90, table.high_90)
-        columns[f"within {margin:g}"] = table.equivalent.map(lambda equivalent: "yes" if equivalent else "-")
-    return [list(columns), *map(list, zip(*columns.values()))]
-
-
-def as_text(lines, left):
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    for line in lines:
-        cells = [cell.ljust(width) if i < left else cell.rjust(width)
-                 for i, (cell, width) in enumerate(zip(line, widths))]
-        yield "  ".join(cells).rstrip()
-
-
-def as_markdown(lines, left):
-    rows = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
-    rule = "|" + "|".join("---" if i < left else "---:" for i in range(len(lines[0]))) + "|"
-    return [rows[0], rule, *rows[1:]]
-
-
-def main():
+def options():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path, help="a results.h5, or the folder that holds it")
     parser.add_argument("--format", choices=("text", "markdown", "csv"), default="text")
-    parser.add_argument("--gains", action="store_true",
-                        help="G over the receiver alone, P over each control, with 95 %% intervals")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--gains", action="store_true",
+                      help="G over the receiver alone, P over each control, with 95 %% intervals")
+    what.add_argument("--costs", action="store_true", help="means of a sample: GFLOP at both ends and their excess "
+                      "over AC's, seconds to the first token, joules where they are told, bytes")
+    what.add_argument("--studies", action="store_true", help="the scores of curves and heat maps (/studies)")
+    what.add_argument("--agreement", action="store_true", help="Kendall's tau-b between the rankings of a pair's "
+                      "layers (/layers) that kvcomm made on every two data sets")
     parser.add_argument("--margin", type=float, help="with --gains: whether each is equivalent to none within this "
                         "much, by its 90 %% interval (two one-sided tests at 5 %%)")
     arguments = parser.parse_args()
@@ -90,21 +38,48 @@ def main():
         parser.error("--margin needs --gains.")
     if arguments.margin is not None and not arguments.margin > 0:
         parser.error(f"--margin must be above 0, not {arguments.margin:g}.")
+    return arguments
+
+
+def table_of(results, arguments):
+    if arguments.gains:
+        return gains(results, arguments.margin)
+    for chosen, table in ((arguments.costs, costs), (arguments.studies, studies), (arguments.agreement, agreement)):
+        if chosen:
+            return table(results)
+    return summarise(results)
+
+
+def blocks(table, arguments):
+    """(heading, lines, columns that stand to the left) of each table that is printed; "": it needs no heading."""
+    if arguments.gains:
+        return [("", layout.shown_gains(table, arguments.margin), 4)]
+    if arguments.costs:
+        return [("", layout.shown_costs(table), 3)]
+    if arguments.studies:
+        return layout.plots(table) if arguments.format == "text" else [("", layout.shown_points(table), 4)]
+    if arguments.agreement:
+        return layout.matrices(table)
+    return [("", layout.shown(table), 3)]
+
+
+def main():
+    arguments = options()
     path = arguments.results / "results.h5" if arguments.results.is_dir() else arguments.results
     try:
-        results = read(path)
-        table = gains(results, arguments.margin) if arguments.gains else summarise(results)
+        table = table_of(read(path), arguments)
     except (OSError, ValueError) as error:
         sys.exit(f"Cannot read '{path}': {error}")
     if arguments.format == "csv":
         table.to_csv(sys.stdout, index=False)
         return
-    layout = as_markdown if arguments.format == "markdown" else as_text
-    if arguments.gains:
-        lines = layout(shown_gains(table, arguments.margin), left=4)
-    else:
-        lines = layout(shown(table), left=3)
-    print("\n".join(lines))
+    markdown = arguments.format == "markdown"
+    texts = []
+    for heading, lines, left in blocks(table, arguments):
+        lines = (layout.as_markdown if markdown else layout.as_text)(lines, left)
+        texts.append("\n".join([heading] * bool(heading) + [""] * bool(heading and markdown) + list(lines)))
+    if texts:
+        print("\n\n".join(texts))
 
 
 if __name__ == "__main__":

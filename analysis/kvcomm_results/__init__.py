@@ -5,8 +5,10 @@
     results.samples.groupby("method").score.mean()
 """
 
+from .costs import costs
 from .gains import gains
 from .reader import Results, read
+from .studies import agreement, heat_map, studies
 from .summary import summarise
 
-__all__ = ["Results", "gains", "read", "summarise"]
+__all__ = ["Results", "agreement", "costs", "gains", "heat_map", "read", "studies", "summarise"]

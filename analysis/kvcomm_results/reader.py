@@ -9,12 +9,16 @@ import pandas as pd
 
 SCHEMA = "kvcomm-results"
 SCHEMA_VERSION = 1
-TABLES = ("samples", "senders", "scores", "questions", "cells", "layers", "recalibrations", "ranks", "failures", "runs")
+TABLES = ("samples", "senders", "scores", "questions", "cells", "layers", "studies", "recalibrations", "ranks",
+          "failures", "runs")
 
 
 @dataclass(frozen=True)
 class Results:
-    """One data frame for each table, an empty one where an older version wrote none; `about` holds the root attributes of the newest run."""
+    """One data frame for each table, an empty one where an older version wrote none.
+
+    `about` holds the root attributes of the newest run.
+    """
 
     about: dict
     samples: pd.DataFrame
@@ -23,6 +27,7 @@ class Results:
     questions: pd.DataFrame
     cells: pd.DataFrame
     layers: pd.DataFrame
+    studies: pd.DataFrame
     recalibrations: pd.DataFrame
     ranks: pd.DataFrame
     failures: pd.DataFrame
@@ -30,7 +35,9 @@ class Results:
 
 
 def read(path) -> Results:
-    """Reads a whole file, or a folder's results.h5. Texts become str; each frame's .attrs holds units and long_name by column.
+    """Reads a whole file, or a folder's results.h5.
+
+    Texts become str; each frame's .attrs holds units and long_name by column.
 
     Raises ValueError where the file is not one of kvcomm's, or of a later schema.
     """

@@ -23,7 +23,8 @@ EXAMPLE, ANALYSIS, PROGRAM = sys.argv[1:4]
 sys.path.insert(0, ANALYSIS)
 from kvcomm_results import read, summarise  # noqa: E402
 
-TABLES = ["cells", "failures", "layers", "questions", "ranks", "recalibrations", "runs", "samples", "scores", "senders"]
+TABLES = ["cells", "failures", "layers", "questions", "ranks", "recalibrations", "runs", "samples", "scores", "senders",
+          "studies"]
 KINDS = {"sample": "uint32", "score": "float64", "failed": "uint8", "payload_bytes": "uint64",
          "context_tokens": "uint64", "layers_sent": "uint64", "decode_s": "float64"}
 LONG = {"answer", "answers", "question", "context"}  # texts of variable length
@@ -46,7 +47,8 @@ class WithExample(unittest.TestCase):
 
 class PlainH5py(WithExample):
     def test_each_table_is_a_data_frame(self):
-        for path, rows in ((self.path, [5, 1, 16, 4, 2, 0, 1, 20, 0, 0]), (self.empty, [0, 0, 0, 0, 0, 0, 1, 0, 0, 0])):
+        for path, rows in ((self.path, [5, 1, 16, 4, 2, 0, 1, 20, 0, 0, 0]),
+                           (self.empty, [0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0])):
             with h5py.File(path) as f:
                 self.assertEqual(sorted(f), TABLES)
                 frames = [pd.DataFrame(f[name][:]) for name in TABLES]
