@@ -1,5 +1,6 @@
 #include "app/commands.h"
 
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -14,11 +15,14 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "bench/limits.h"
 #include "comm/communicator.h"
+#include "lane/topology.h"
 #include "method/sharing.h"
 #include "plan/plan.h"
 #include "store/results_file.h"
 #include "sweep/provenance.h"
+#include "sweep/rates.h"
 #include "sweep/signals.h"
 #include "sweep/sweep.h"
 
@@ -107,6 +111,37 @@ std::string methods_text(const ListArguments& arguments) {
                      text_table(parameters, parameters[0].size()));
 }
 
+// Of this machine's products and reads of memory, with the shapes of the plan's largest model.
+std::optional<Rates> measured_rates(const Plan& plan) {
+  const ModelConfig* largest = nullptr;
+  for (const PlannedPair& pair : plan.pairs) {
+    for (const PlannedModel* model : pair.models()) {
+      const bool known = model->config.layers > 0;
+      if (known && (largest == nullptr || model->config.hidden > largest->hidden)) {
+        largest = &model->config;
+      }
+    }
+  }
+  if (largest == nullptr) return std::nullopt;
+  if (plan.config.run.threads > 0) at::set_num_threads(static_cast<int>(plan.config.run.threads));
+  constexpr int64_t kRows = 64, kBytes = int64_t{1} << 28, kBatch = 8;
+  const auto options = at::TensorOptions()
+                           .dtype(scalar_type(plan.config.run.dtype))
+                           .device(plan.device_kind == "cpu" ? at::kCPU : at::kCUDA);
+  const bench::Limit product = bench::product_limit(*largest, options, kRows);
+  const bench::Limit read = bench::read_limit(kBytes, options);
+  bench::Samples products, reads;
+  for (int repeat = 0; repeat < 3; ++repeat) {
+    products.push_back(product.time());
+    reads.push_back(read.time());
+  }
+  return Rates{.flops_per_s = product.rate(products),
+               .bytes_per_s = kBatch * read.rate(reads),
+               .source = fmt::format("at the rate of this machine's bare products ({}) and reads "
+                                     "of memory ({}), with batches of {}",
+                                     product.name(), read.name(), kBatch)};
+}
+
 }  // namespace
 
 Exit run_command(const SweepArguments& arguments) {
@@ -140,7 +175,9 @@ Exit plan_command(const SweepArguments& arguments) {
                               arguments.hash ? Hashing::kAll : Hashing::kKnown);
   const Journals journals = read_journals(config.run.output);
   require_same_data(plan, journals);
-  const PlanText text = plan_text(plan, CompletedIndex(journals));
+  std::optional<Rates> rates = stored_rates(plan, journals);
+  if (!rates && arguments.hours) rates = measured_rates(plan);
+  const PlanText text = plan_text(plan, CompletedIndex(journals), rates);
   print(arguments.summary ? text.summary : text.cells + text.summary + text.notes);
   for (const Absence& absence : plan.absent) {
     if (arguments.summary) spdlog::warn("{}", absence.sentence);

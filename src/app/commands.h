@@ -17,6 +17,7 @@ struct SweepArguments {
   Overrides overrides;
   bool show_config = false;
   bool strict = false, summary = false;  // plan's
+  bool hours = false;                    // plan
   bool hash = false;                     // plan's: weights that no one has hashed yet
   std::vector<std::string> argv;         // the whole command line, for the results
 };

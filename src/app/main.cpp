@@ -14,6 +14,7 @@
 #include "app/commands.h"
 #include "app/render.h"
 #include "app/show.h"
+#include "app/tune.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "sweep/provenance.h"
@@ -46,6 +47,8 @@ void add_sweep_options(CLI::App& command, SweepArguments& arguments) {
   command.add_option("--pair", arguments.overrides.pair,
                      "Only this pair: its name, or its place in the file counted from 0 (default: "
                      "all)");
+  command.add_option("--dataset", arguments.overrides.dataset,
+                     "Only this data set, by its name (default: all)");
   command.add_option("--limit", arguments.overrides.limit,
                      "Only the first n samples of every data set, 0: all (default: run.limit)");
   command.add_flag("--show-config", arguments.show_config,
@@ -132,6 +135,8 @@ void add_plan(CLI::App& app, const Words& argv, Action& action) {
   plan.add_flag("--summary", arguments->summary, "Print the last table alone");
   plan.add_flag("--hash", arguments->hash,
                 "Hash weights that no run has hashed yet, so that what is stored is known");
+  plan.add_flag("--hours", arguments->hours,
+                "Where no row of this sweep tells how long it takes, measure this machine");
   plan.footer(
       "Example: kvcomm plan sweep.toml --strict --summary && sbatch slurm/sweep.sbatch sweep.toml");
   plan.callback([&action, arguments] { action = [=] { return plan_command(*arguments); }; });
@@ -167,6 +172,14 @@ void add_score(CLI::App& app, const Words& argv, Action& action) {
   add_score_options(score, *options);
   score.footer("Example: kvcomm score results/sweep --output again.h5 --metric f1");
   score.callback([&action, options] { action = [=] { return score_command(*options); }; });
+}
+
+void add_tune(CLI::App& app, Action& action) {
+  CLI::App& tune = *app.add_subcommand(
+      "tune", "Choose a sweep's best settings by some samples and score them on others");
+  const auto arguments = std::make_shared<TuneArguments>();
+  add_tune_options(tune, *arguments);
+  tune.callback([&action, arguments] { action = [=] { return tune_command(*arguments); }; });
 }
 
 void add_list(CLI::App& app, Action& action) {
@@ -206,6 +219,7 @@ int main(int argc, char** argv) {
   add_merge(app, action);
   add_show(app, action);
   add_score(app, words, action);
+  add_tune(app, action);
   add_list(app, action);
   add_render(app, action);
   add_bench(app, words, action);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <set>
 #include <tuple>
@@ -39,12 +40,23 @@ struct Amount {
   std::string bytes_text() const { return text(kvcomm::bytes_text(static_cast<double>(sum))); }
 };
 
+// "1.24 TFLOP"
+std::string flops_text(double flops) {
+  constexpr std::array kUnits{"FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP"};
+  size_t unit = 0;
+  for (; flops >= 1e3 && unit + 1 < kUnits.size(); ++unit) flops /= 1e3;
+  return fmt::format("{:.3g} {}", flops, kUnits[unit]);
+}
+
 const Amount kUnknown{.open = true};
 
 // What cells do in all.
 struct Sums {
   int64_t cells = 0, samples = 0;
   Amount stored, context, prompt, sent, calibration;
+  CellWork work, left;      // left: of samples that are not stored
+  bool work_open = false;   // that of some is unknown
+  bool work_about = false;  // a prompt holds what was said, in as many tokens as that or so
 
   void operator+=(const Sums& other) {
     cells += other.cells;
@@ -54,6 +66,16 @@ struct Sums {
     prompt += other.prompt;
     sent += other.sent;
     calibration += other.calibration;
+    work += other.work;
+    left += other.left;
+    work_open = work_open || other.work_open;
+    work_about = work_about || other.work_about;
+  }
+  // Answers may be shorter than the longest that is allowed.
+  std::string flops_text() const {
+    if (work.flops == 0) return work_open ? "?" : "0 FLOP";
+    return (work_about ? "about " : "up to ") + kvcomm::flops_text(work.flops) +
+           (work_open ? " and more" : "");
   }
   bool estimated() const { return context.about; }
   std::vector<std::string> row(const std::string& name) const {
@@ -64,7 +86,8 @@ struct Sums {
             context.count_text(),
             prompt.count_text(),
             sent.bytes_text(),
-            calibration.bytes_text()};
+            calibration.bytes_text(),
+            flops_text()};
   }
 };
 
@@ -90,8 +113,8 @@ Amount sent_by(const WireCost& cost, const std::optional<CellTokens>& tokens, in
 
 class PlanWriter {
  public:
-  PlanWriter(const Plan& plan, const CompletedIndex& stored)
-      : plan_(plan), stored_(stored), counter_(plan) {}
+  PlanWriter(const Plan& plan, const CompletedIndex& stored, const std::optional<Rates>& rates)
+      : plan_(plan), stored_(stored), rates_(rates), counter_(plan) {}
 
   PlanText text() {
     for (const Cell& cell : plan_.cells) add(cell);
@@ -108,6 +131,14 @@ class PlanWriter {
     sums.prompt = tokens && tokens->prompt ? counted(*tokens->prompt, *tokens) : kUnknown;
     sums.sent = sent_by(cost, tokens, cell.samples);
     sums.calibration = calibration_of(cell);
+    sums.work_open = !tokens;
+    sums.work_about =
+        profile_of(cell.spec, plan_.fidelity).refines || (tokens && tokens->estimated);
+    if (tokens) sums.work = cell_work(plan_, cell, tokens->each);
+    const double share = cell.samples == 0 ? 0
+                                           : 1 - static_cast<double>(sums.stored.sum) /
+                                                     static_cast<double>(cell.samples);
+    sums.left = share * sums.work;
     if (tokens) too_long_ = std::max(too_long_, tokens->too_long);
     by_pair_.resize(plan_.pairs.size());
     by_pair_[cell.pair] += sums;
@@ -121,7 +152,7 @@ class PlanWriter {
         {cell.spec.label(), std::to_string(cell.samples), sums.stored.count_text(), layers,
          sums.context.count_text(),
          profile_of(cell.spec, plan_.fidelity).refines ? "varies" : sums.prompt.count_text(),
-         cost.text(), sums.sent.bytes_text()});
+         cost.text(), sums.sent.bytes_text(), sums.flops_text()});
     const bool last = &cell == &plan_.cells.back() || (&cell)[1].pair != cell.pair ||
                       (&cell)[1].dataset != cell.dataset;
     if (last) end_table(cell);
@@ -156,7 +187,7 @@ class PlanWriter {
     const std::string where =
         dataset.path.empty() ? "as published; the file is absent" : "in " + dataset.path.string();
     rows_.insert(rows_.begin(), {"method", "samples", "stored", "layers sent", "context tokens",
-                                 "prompt tokens", "crosses the wire", "sent"});
+                                 "prompt tokens", "crosses the wire", "sent", "computed"});
     tables_ += fmt::format("{} on {} ({} samples {})\n{}\n", pair, dataset.info.name,
                            sample_count(dataset), where, text_table(rows_));
     rows_.clear();
@@ -171,10 +202,10 @@ class PlanWriter {
     too_long_ = 0;
   }
 
-  std::string totals_text() const {
+  std::string totals_text() {
     if (plan_.cells.empty()) return "No cell can be planned yet.\n";
     Rows rows{{"pair", "cells", "samples", "stored", "context tokens", "prompt tokens", "sent",
-               "sent to calibrate"}};
+               "sent to calibrate", "computed"}};
     Sums all;
     for (size_t pair = 0; pair < by_pair_.size(); ++pair) {
       all += by_pair_[pair];
@@ -183,7 +214,23 @@ class PlanWriter {
       }
     }
     rows.push_back(all.row("all"));
+    all_ = all;
     return text_table(rows);
+  }
+
+  std::string hours_text() const {
+    if (all_.work.flops == 0) return "";
+    if (!rates_) {
+      return "\nHours are not known, as no row of this sweep was answered on this kind of machine: "
+             "run it with --limit 4 and plan again, or plan with --hours, which measures this "
+             "machine's products and reads of memory.\n";
+    }
+    const double hours = seconds_at(*rates_, all_.left) / 3600;
+    return fmt::format(
+        "\nAbout {:.2g} hours on one lane for what is not stored, if answers are as long as they "
+        "may "
+        "be, without calibration and loading: {}.\n",
+        hours, rates_->source);
   }
 
   // What each end of a pair takes: a rank has one of them, or both.
@@ -209,7 +256,7 @@ class PlanWriter {
   }
 
   std::string notes_text() const {
-    std::string text = notes_.empty() ? "" : "\n" + notes_;
+    std::string text = hours_text() + (notes_.empty() ? "" : "\n" + notes_);
     if (std::ranges::any_of(by_pair_, &Sums::estimated)) {
       text += fmt::format("\n~: without a tokenizer, {} characters of a prompt count as a token.\n",
                           kCharactersPerToken);
@@ -228,10 +275,12 @@ class PlanWriter {
 
   const Plan& plan_;
   const CompletedIndex& stored_;
+  const std::optional<Rates>& rates_;
   const int64_t element_bytes_ = element_bytes(plan_.config.run.dtype);
   TokenCounter counter_;
   std::set<std::tuple<size_t, size_t, std::vector<uint32_t>>> calibrated_;  // pair, data set
   std::vector<Sums> by_pair_;
+  Sums all_;
   Rows rows_;             // of the table that is being filled
   int64_t too_long_ = 0;  // likewise
   bool some_fail_ = false;
@@ -240,8 +289,9 @@ class PlanWriter {
 
 }  // namespace
 
-PlanText plan_text(const Plan& plan, const CompletedIndex& stored) {
-  return PlanWriter(plan, stored).text();
+PlanText plan_text(const Plan& plan, const CompletedIndex& stored,
+                   const std::optional<Rates>& rates) {
+  return PlanWriter(plan, stored, rates).text();
 }
 
 }  // namespace kvcomm

@@ -69,12 +69,6 @@ Seconds Limit::time(const Way& way) const {
 
 Seconds Limit::time() const { return time(way_); }
 
-int64_t layer_elements(const ModelConfig& model) {
-  int64_t elements = 0;
-  for (const auto& [out, in] : layer_shapes(model)) elements += out * in;
-  return elements;
-}
-
 Limit product_limit(const ModelConfig& model, at::TensorOptions options, int64_t rows) {
   struct Product {
     at::Tensor x;      // [rows, in]

@@ -11,6 +11,7 @@
 
 #include "bench/samples.h"
 #include "model/config.h"
+#include "model/flops.h"
 
 namespace kvcomm::bench {
 
@@ -44,9 +45,6 @@ Limit product_limit(const ModelConfig& model, at::TensorOptions options, int64_t
 
 // Reads of one buffer of so many bytes (at least 64 kB), by the threads that libtorch has now.
 Limit read_limit(int64_t bytes, at::TensorOptions options);
-
-// Elements of a layer's matrices.
-int64_t layer_elements(const ModelConfig& model);
 
 // Reads a tensor on the CPU once, whatever it holds: each thread its part, as so many streams side
 // by side.

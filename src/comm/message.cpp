@@ -164,7 +164,7 @@ Header decode_header(std::string_view bytes) {
 std::string encode(const Trailer& trailer) {
   Writer out;
   out << trailer.sender_prefill_s << trailer.sender_decode_s << trailer.exposed_s
-      << trailer.hidden_s << trailer.payload_bytes;
+      << trailer.hidden_s << trailer.sender_joules << trailer.payload_bytes;
   out << static_cast<uint32_t>(trailer.sums.size());
   for (const uint64_t sum : trailer.sums) out << sum;
   out << trailer.failure;
@@ -178,6 +178,7 @@ Trailer decode_trailer(std::string_view bytes) {
   trailer.sender_decode_s = in.get<double>();
   trailer.exposed_s = in.get<double>();
   trailer.hidden_s = in.get<double>();
+  trailer.sender_joules = in.get<double>();
   trailer.payload_bytes = in.get<uint64_t>();
   trailer.sums.resize(in.length(sizeof(uint64_t)));
   for (uint64_t& sum : trailer.sums) sum = in.get<uint64_t>();

@@ -15,7 +15,7 @@
 namespace kvcomm {
 
 // Raised with every change of what goes over the wire; the two ends must agree.
-inline constexpr uint32_t kWireVersion = 3;
+inline constexpr uint32_t kWireVersion = 4;
 
 enum class PayloadKind : uint8_t { kKv, kTokens, kVectors, kHidden, kLayers };
 inline constexpr int kKinds = 5;
@@ -55,6 +55,7 @@ uint64_t payload_bytes(const Header& header);
 
 struct Trailer {
   Seconds sender_prefill_s = 0, sender_decode_s = 0, exposed_s = 0, hidden_s = 0;
+  double sender_joules = 0;
   uint64_t payload_bytes = 0;  // that the sender counted
   std::vector<uint64_t> sums;  // wire_sum of each tensor and sample, tensor by tensor
   std::string failure;         // "": the sender's work is good

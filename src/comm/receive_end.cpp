@@ -244,6 +244,7 @@ Delivery ReceiveEnd::judge(const Message& message) const {
   Delivery delivery{.tensors = message.receiving->tensors(),
                     .sender_prefill_s = trailer.sender_prefill_s,
                     .sender_decode_s = trailer.sender_decode_s,
+                    .sender_joules = trailer.sender_joules,
                     .wire = {trailer.exposed_s, trailer.hidden_s},
                     .intact = std::vector<bool>(samples, trailer.failure.empty()),
                     .failure = trailer.failure};

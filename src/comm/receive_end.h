@@ -24,6 +24,7 @@ struct Expected {
 struct Delivery {
   std::vector<at::Tensor> tensors;  // in the header's order
   Seconds sender_prefill_s = 0, sender_decode_s = 0;
+  double sender_joules = 0;
   WireTimes wire;
   std::vector<bool> intact;  // per sample, in the header's order: all sums agree, nothing failed
   std::string failure;       // "": the sender's work is good

@@ -237,6 +237,7 @@ void SendEnd::finish(Message& message) {
                         .sender_decode_s = message.times->decode_s,
                         .exposed_s = wire.exposed_s,
                         .hidden_s = wire.hidden_s,
+                        .sender_joules = message.times->joules,
                         .payload_bytes = message.count.payload(),
                         .sums = message.sums.values(),
                         .failure = message.failure};

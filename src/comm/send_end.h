@@ -17,6 +17,7 @@ namespace kvcomm {
 // (now_s()).
 struct SenderTimes {
   Seconds prefill_s = 0, decode_s = 0;
+  double joules = 0;  // that its device took for it; NaN: not told
   Seconds work_ended_at_s = 0;
 };
 

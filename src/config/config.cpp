@@ -197,6 +197,16 @@ size_t chosen_pair(const std::string& wanted, const std::vector<PairConfig>& pai
        pairs.size() - 1, suggestion(wanted, names, "The names are"));
 }
 
+// The place of the data set that --dataset chooses by its name.
+size_t chosen_dataset(const std::string& wanted, const std::vector<DatasetConfig>& datasets) {
+  const auto named = std::ranges::find(datasets, wanted, &DatasetConfig::name);
+  if (named != datasets.end()) return static_cast<size_t>(named - datasets.begin());
+  std::vector<std::string> names;
+  for (const DatasetConfig& dataset : datasets) names.push_back(dataset.name);
+  fail(Exit::kUsage, "--dataset {}: there is no such data set.{}", wanted,
+       suggestion(wanted, names, "The names are"));
+}
+
 void add_sources(Config& config, const std::string& prefix, const GivenTable& table) {
   for (const auto& [key, given] : table.values) config.sources[prefix + key] = given.place;
 }
@@ -243,6 +253,11 @@ Config load_config(const fs::path& toml_file, std::span<const std::string> sets,
     const size_t chosen = chosen_pair(*overrides.pair, config.pairs);
     config.pairs = {config.pairs[chosen]};
     given.pairs = {given.pairs[chosen]};
+  }
+  if (overrides.dataset) {
+    const size_t chosen = chosen_dataset(*overrides.dataset, config.datasets);
+    config.datasets = {config.datasets[chosen]};
+    given.datasets = {given.datasets[chosen]};
   }
   add_sources(config, "run.", given.run);
   add_sources(config, "paths.", given.paths);

@@ -112,9 +112,10 @@ struct Config {
 
 // What flags of the command line say; each goes before --set, which goes before the file.
 struct Overrides {
-  std::optional<std::string> output;  // --output DIR
-  std::optional<std::string> pair;    // --pair: a name, or a place among the [[pair]]s, from 0
-  std::optional<int64_t> limit;       // --limit: whatever data sets and methods set
+  std::optional<std::string> output;   // --output DIR
+  std::optional<std::string> pair;     // --pair: a name, or a place among the [[pair]]s, from 0
+  std::optional<std::string> dataset;  // --dataset: its name
+  std::optional<int64_t> limit;        // --limit: whatever data sets and methods set
 };
 
 // Reads and checks a sweep's TOML file. sets are "run.limit=5", "paths.data=/scratch",

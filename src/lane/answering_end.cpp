@@ -9,6 +9,24 @@
 
 namespace kvcomm {
 
+namespace {
+
+// first: of all work what came before the last prompt; beside: it was done while the senders did
+// theirs.
+void count_work(SampleRow& row, const Work& first, const Work& all, bool beside) {
+  const Seconds senders_s = row.ttft_s;  // so far
+  row.receiver_input_tokens = static_cast<uint64_t>(all.input_tokens);
+  row.receiver_output_tokens = static_cast<uint64_t>(all.output_tokens);
+  row.receiver_prefill_s = all.prefill_s;
+  row.decode_s = all.decode_s;
+  row.receiver_joules = all.joules;
+  const Seconds first_s = first.prefill_s + first.decode_s;
+  row.ttft_s = (beside ? std::max(senders_s, first_s) : senders_s + first_s) + all.prefill_s -
+               first.prefill_s;
+}
+
+}  // namespace
+
 Report AnsweringEnd::answer(const TaskCell& cell, const Method& method, Batch& batch) {
   Report out{.kind = Report::Kind::kRows, .task = batch.exchange().task, .cell = cell.cell};
   const std::vector<uint64_t> messages_before = messages();
@@ -109,15 +127,15 @@ std::vector<Request> AnsweringEnd::receive(const Method& method, Batch& batch) {
 
 void AnsweringEnd::ask(std::vector<Request> requests, const TaskCell& cell, Batch& batch,
                        std::vector<SampleRow>& rows) {
-  const GeneratedBy by = profile_of(cell.spec, batch.fidelity()).generated_by;
+  const Profile profile = profile_of(cell.spec, batch.fidelity());
   for (size_t i = 0; i < requests.size(); ++i) {
     rows[i].prompt_tokens = requests[i].prompt.size();
-    requests[i].decoding = batch.decoding(by, batch.max_new_tokens());
+    requests[i].decoding = batch.decoding(profile.generated_by, batch.max_new_tokens());
   }
+  const std::vector<Work> first = batch.generated();  // of answers that came before
   const std::vector<Answer> answers = batch.answer(requests);
   for (size_t i = 0; i < answers.size(); ++i) {
-    rows[i].receiver_prefill_s = batch.generated()[i].prefill_s;
-    rows[i].decode_s = batch.generated()[i].decode_s;
+    count_work(rows[i], first[i], batch.generated()[i], profile.refines);
     if (rows[i].failed) continue;
     rows[i].output_tokens = answers[i].ids.size();
     score_row(rows[i], session_.prompts().said(answers[i].ids, requests[i].decoding.eos),

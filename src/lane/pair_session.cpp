@@ -22,7 +22,21 @@ constexpr int kHandshakeTag = 16;  // on the lane's communicator, beside the pip
 }  // namespace
 
 PairSession::PairSession(const Config& config, const Seat& seat, Communicator* lane)
-    : config_(config), seat_(seat), lane_(lane), fidelity_(fidelity_of(config)) {}
+    : config_(config),
+      seat_(seat),
+      lane_(lane),
+      fidelity_(fidelity_of(config)),
+      energy_(std::make_shared<EnergyMeter>(seat.gpu)) {
+  if (seat.lane == 0 && seat.receives() && !energy_->silence().empty()) {
+    spdlog::info("{}", energy_->silence());
+  }
+}
+
+double PairSession::flops() const {
+  double flops = unloaded_flops_;
+  for (const auto& [folder, agent] : loaded_) flops += agent.model->ran().all;
+  return flops;
+}
 
 Seconds PairSession::prepare(const Task& task) {
   const bool new_pair = is_new_pair(task);
@@ -77,11 +91,18 @@ void PairSession::load_pair(size_t index) {
   // What this pair does not use goes before anything is loaded: there may be no room for both.
   senders_.clear();
   receiver_ = {};
-  std::erase_if(loaded_, [&](const auto& model) { return !wanted.contains(model.first); });
+  std::erase_if(loaded_, [&](const auto& model) {
+    if (wanted.contains(model.first)) return false;
+    unloaded_flops_ += model.second.model->ran().all;
+    return true;
+  });
   if (seat_.receives()) log_loading(senders, receiver);
   for (const std::string& folder : wanted) {
     if (loaded_.contains(folder)) continue;
-    loaded_[folder] = {.model = load(folder), .prefixes = std::make_shared<PrefixCache>()};
+    loaded_[folder] = {.model = load(folder),
+                       .text = nullptr,
+                       .prefixes = std::make_shared<PrefixCache>(),
+                       .energy = energy_};
   }
   const auto agent = [&](const std::string& folder) {
     Agent found = loaded_.contains(folder) ? loaded_.at(folder) : Agent();

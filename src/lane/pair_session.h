@@ -40,6 +40,10 @@ class PairSession {
 
   const Terms& terms() const { return *terms_; }
 
+  // What this rank's models have run since it began.
+  double flops() const;
+  EnergyMeter& energy() const { return *energy_; }
+
  private:
   const Agent& own_agent() const;  // this rank's, the receiver where it plays all
   std::vector<int64_t> eos_of(const Agent& agent) const;
@@ -55,6 +59,8 @@ class PairSession {
   Fidelity fidelity_;
   std::optional<size_t> pair_, dataset_index_;
   std::map<std::string, Agent> loaded_;      // this rank's models, by folder: each once
+  double unloaded_flops_ = 0;                // of those that it had before
+  std::shared_ptr<EnergyMeter> energy_;      // this rank's
   std::vector<std::string> sender_folders_;  // of the pair
   std::string receiver_folder_;
   std::vector<Agent> senders_;

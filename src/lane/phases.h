@@ -16,20 +16,21 @@ class PhaseWatch {
       : batch_(batch), before_(batch.ran()), waited_before_s_(waited_s) {}
 
   // By this end's model since then.
-  Work ran() const {
-    return {batch_.ran().prefill_s - before_.prefill_s, batch_.ran().decode_s - before_.decode_s};
+  Ran ran() const {
+    return {.prefill_s = batch_.ran().prefill_s - before_.prefill_s,
+            .decode_s = batch_.ran().decode_s - before_.decode_s};
   }
 
   void count_wire(RankRecord& busy, Seconds waited_s) const {
     const Seconds wait_s = waited_s - waited_before_s_;
-    const Work model = ran();
+    const Ran model = ran();
     busy.wait_s += wait_s;
     busy.wire_s += std::max(0.0, watch_.elapsed_s() - model.prefill_s - model.decode_s - wait_s);
   }
 
  private:
   const Batch& batch_;
-  Work before_;
+  Ran before_;
   Seconds waited_before_s_;
   Stopwatch watch_;
 };

@@ -29,11 +29,14 @@ uint64_t SampleRow::*column_of(PayloadKind kind) {
 
 void add_arrival(SampleRow& row, const ReceivedSample& arrival) {
   row.context_tokens = static_cast<uint64_t>(arrival.context_tokens);
+  row.sender_output_tokens = static_cast<uint64_t>(arrival.said);
   row.layers_sent = static_cast<uint64_t>(arrival.layers);
   row.sender_prefill_s = arrival.sender_prefill_s;
   row.sender_decode_s = arrival.sender_decode_s;
   row.wire_exposed_s = arrival.wire_exposed_s;
   row.wire_hidden_s = arrival.wire_hidden_s;
+  row.sender_joules = arrival.sender_joules;
+  row.ttft_s = arrival.senders_s;  // the answering end's part is still to come
 }
 
 // Adds what a wire brought; returns its bytes.
@@ -61,7 +64,9 @@ std::vector<SampleRow> sample_rows(const Batch& batch, const Method& method,
     SampleRow& row = rows.emplace_back(SampleRow{.sample = batch.sample(i).index,
                                                  .attempt = batch.exchange().attempt,
                                                  .sample_id = batch.sample(i).id,
-                                                 .further_scores = unscored(dataset)});
+                                                 .further_scores = unscored(dataset),
+                                                 .ttft_s = 0,
+                                                 .sender_joules = 0});
     if (i < batch.arrivals.size()) add_arrival(row, batch.arrivals[i]);
     if (script.empty()) continue;
     for (size_t sender = 0; sender < wires.size(); ++sender) {
@@ -72,6 +77,7 @@ std::vector<SampleRow> sample_rows(const Batch& batch, const Method& method,
       if (i < batch.arrivals.size() && sender < batch.arrivals[i].parts.size()) {
         const ReceivedSample::Part& of_sender = batch.arrivals[i].parts[sender];
         part.context_tokens = static_cast<uint64_t>(of_sender.context_tokens);
+        part.output_tokens = static_cast<uint64_t>(of_sender.said);
         part.prefill_s = of_sender.prefill_s;
       }
       row.senders.push_back(part);

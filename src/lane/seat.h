@@ -18,6 +18,7 @@ struct Seat {
   int senders = 1;  // of the lane
   int sender = 0;   // which of them this is, where it is one
   at::Device device = at::kCPU;
+  std::string gpu = {};   // the device's UUID as 32 hexadecimal digits; "": it is none
   std::string transport;  // "loopback" | "mpi" | "nccl"
 
   bool sends() const { return role != Role::kReceiver; }

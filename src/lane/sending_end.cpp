@@ -20,7 +20,7 @@ void SendingEnd::send(const Method& method, Batch& batch, Substitute substitute)
     spdlog::warn("The sender's part failed: {}", reason_of(error));
     tell_failure(method, batch, reason_of(error), wire_.messages() - messages);
   }
-  const Work ran = watch.ran();
+  const Ran ran = watch.ran();
   busy_.sender_prefill_s += ran.prefill_s;
   busy_.decode_s += ran.decode_s;
   watch.count_wire(busy_, wire_.waited_s());

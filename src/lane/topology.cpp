@@ -180,6 +180,7 @@ Seat seat_of(const Layout& layout, int rank, const Config& config, const std::st
     if (seat.role == Role::kSender) seat.sender = static_cast<int>(sender - ranks.senders.begin());
   }
   seat.device = layout.device;
+  if (!seat.device.is_cpu()) seat.gpu = gpu_name_to_nccl(seat.device).substr(0, 32);
   const TransportChoice wanted = config.run.transport;
   const bool alone = seat.role == Role::kBoth;
   if (alone && wanted == TransportChoice::kMpi) {

@@ -98,6 +98,8 @@ Worker::Worker(const Config& config, Seat seat, TaskLink& tasks, Communicator* l
       tasks_(tasks),
       session_(config, seat_, lane),
       fidelity_(fidelity_of(config)) {
+  busy_.sender_flops = busy_.receiver_flops = busy_.calibration_flops = 0;
+  busy_.start_host_bytes = resident_memory();
   open_pipes(lane);
 }
 
@@ -182,11 +184,20 @@ void Worker::run_cell(const Task& task, const TaskCell& cell, Batches& batches) 
   const End end = profile_of(cell.spec, fidelity_).answers_at;
   const ExchangeId exchange{.task = task.id, .cell = cell.cell, .attempt = task.attempt};
   batches.begin(exchange);
-  send(*method, batches.for_cell(cell.spec, exchange), &cell.spec);
+  counting(busy_.sender_flops,
+           [&] { send(*method, batches.for_cell(cell.spec, exchange), &cell.spec); });
   if (!answers(end)) return report({.kind = Report::Kind::kRank});
   Batch& batch = end == End::kSender ? batches.sent.front() : batches.received;
   if (end == End::kSender) batch.meanwhile = [this] { attend(); };
-  report(answering_->answer(cell, *method, batch));
+  Report rows;
+  counting(busy_.receiver_flops, [&] { rows = answering_->answer(cell, *method, batch); });
+  report(std::move(rows));
+}
+
+void Worker::counting(double& flops, const std::function<void()>& work) {
+  const double before = session_.flops();
+  work();
+  flops += session_.flops() - before;
 }
 
 bool Worker::answers(End end) const {
@@ -218,6 +229,7 @@ void Worker::calibrate(const Task& task) {
   const RankRecord before = busy_;  // all of this counts as calibration, not by phase
   Calibration calibration(session_.model_layers(), fidelity_);
   const uint64_t bytes_before = answering_->kv_bytes();
+  const double flops_before = session_.flops();
   Report out{.kind = Report::Kind::kCalibration, .task = task.id, .cell = kCalibrationCell};
   for (const std::vector<const Sample*>& samples : batches_of(task)) {
     Batches batches(session_, seat_, samples);
@@ -228,6 +240,7 @@ void Worker::calibrate(const Task& task) {
   flush();
   busy_ = before;
   busy_.calibration_s += watch.elapsed_s();
+  busy_.calibration_flops += session_.flops() - flops_before;
   if (!seat_.receives()) return report({.kind = Report::Kind::kRank});
   out.calibration.seconds = watch.elapsed_s();
   out.calibration.bytes = answering_->kv_bytes() - bytes_before;
@@ -254,6 +267,7 @@ std::optional<std::vector<int>> Worker::choose_layers(const Task& task) {
   Batches batches(session_, seat_, by);
   batches.begin({.task = task.id, .cell = kCalibrationCell, .attempt = task.attempt});
   Calibration calibration(session_.model_layers(), fidelity_);
+  const double flops_before = session_.flops();
   Report out{
       .kind = Report::Kind::kRecalibration, .task = task.id, .cell = task.cells.front().cell};
   send(calibration.exchange(), batches.sent);
@@ -267,6 +281,7 @@ std::optional<std::vector<int>> Worker::choose_layers(const Task& task) {
   }
   busy_ = before;
   busy_.calibration_s += watch.elapsed_s();
+  busy_.calibration_flops += session_.flops() - flops_before;
   if (!seat_.receives()) {
     report({.kind = Report::Kind::kRank});
   } else if (layers) {
@@ -329,6 +344,12 @@ RankRecord Worker::so_far() const {
   record.lane = seat_.lane;
   record.device = seat_.device.str();
   record.transport = seat_.transport;
+  record.host_joules = session_.energy().host_joules();
+  record.gpu_joules = session_.energy().gpu_joules();
+  const MemoryPeaks peaks = memory_.peaks();
+  record.peak_weights_bytes = peaks.weights;
+  record.peak_kv_bytes = peaks.kv;
+  record.peak_activation_bytes = peaks.activations;
   record.peak_host_bytes = peak_memory();
   record.peak_device_bytes = peak_of_device(seat_.device);
   return record;

@@ -2,6 +2,7 @@
 // the ends that this rank plays. In a world of one both are here and take turns.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "lane/pair_session.h"
 #include "lane/seat.h"
 #include "lane/sending_end.h"
+#include "model/memory.h"
 #include "tasks/task_link.h"
 
 namespace kvcomm {
@@ -47,6 +49,8 @@ class Worker {
   void send(const Method& method, std::span<Batch> batches, const MethodSpec* control = nullptr);
   void attend();
   void flush();
+  // Runs `work` and adds what models ran in it.
+  void counting(double& flops, const std::function<void()>& work);
   void report(Report report);
   RankRecord so_far() const;
 
@@ -55,7 +59,8 @@ class Worker {
   TaskLink& tasks_;
   PairSession session_;
   Fidelity fidelity_;
-  RankRecord busy_;  // seconds by phase
+  MemoryWatch memory_;
+  RankRecord busy_;  // seconds by phase, and what its models ran
   Stopwatch life_;
   // One a peer; in a world of one, one with both ends a sender.
   std::vector<PipeEnds> pipes_, return_pipes_;

@@ -8,7 +8,7 @@
 // "Methods compared"; official_behaviour.md, "AC").
 #include <ATen/ATen.h>
 
-#include "base/error.h"
+#include "method/hidden.h"
 #include "method/method.h"
 #include "method/wire.h"
 
@@ -37,7 +37,7 @@ class Ac : public Method {
                                        .rows = std::vector<int64_t>(batch.size(), 1),
                                        .context_tokens = batch.context_tokens()}));
     const Batch::Hidden& hidden = batch.hidden(options_.k);
-    message.put(hidden.last);
+    message.put(hidden.rows);
     message.close(hidden.times);
   }
 
@@ -46,7 +46,7 @@ class Ac : public Method {
     std::vector<Request> requests;
     for (size_t i = 0; i < batch.size(); ++i) {
       requests.push_back({.prompt = {batch.prompt_builder().receiver(batch.sample(i))},
-                          .edit = Edit{options_.j, graft(hidden.front()[i])}});
+                          .edit = Edit{.layer = options_.j, .apply = graft(hidden.front()[i])}});
     }
     return requests;
   }
@@ -71,25 +71,10 @@ class Ac : public Method {
 
 // ---- what it is
 
-Profile profile(const MethodSpec& /*spec*/, const Fidelity& /*fidelity*/) {
-  return {.sender = Reading::kContext,
-          .generated_by = GeneratedBy::kConfigEosOnly,
-          .needs_equal_shapes = true,
-          .needs_equal_widths = true,
-          .one_sender = true};
-}
-
-void require_layer(const MethodSpec& spec, const char* key, const char* end, int64_t layers) {
-  const auto layer = spec.resolved.at(key).get<int64_t>();
-  if (layer < layers) return;
-  fail(Exit::kUsage, "{} = {}{} lies outside the {}, whose {} layers are 0 to {}: set {}.", key,
-       layer, spec.set.contains(key) ? "" : ", the default,", end, layers, layers - 1, key);
-}
-
-void check(const MethodSpec& spec, const ModelConfig& sender, const ModelConfig& receiver,
-           const Fidelity& /*fidelity*/) {
-  require_layer(spec, "k", "sender", sender.layers);
-  require_layer(spec, "j", "receiver", receiver.layers);
+Profile profile(const MethodSpec& spec, const Fidelity& /*fidelity*/) {
+  Profile profile = hidden_profile();
+  profile.sender_layers = spec.resolved.at("k").get<int64_t>();
+  return profile;
 }
 
 WireCost cost(const MethodSpec& /*spec*/, const ModelConfig& model, int64_t element,
@@ -107,20 +92,20 @@ std::unique_ptr<Method> make(const MethodSpec& spec, std::span<const int> /*chos
 
 MethodType ac_type() {
   using enum ParameterType;
-  return {
-      .name = "ac",
-      .summary =
-          "the last context token at layer k takes the place of the last question token at layer j",
-      .crosses = "a hidden state",
-      .form = "hidden x element",
-      .parameters =
-          {{"f", kText, "replace", "what becomes of it there", {"replace", "sum", "mean"}},
-           {"k", kInteger, 26, "the sender's layer whose input is sent", {}, kLayer},
-           {"j", kInteger, 26, "the receiver's layer at whose input it goes in", {}, kLayer}},
-      .profile = profile,
-      .make = make,
-      .check = check,
-      .cost = cost};
+  MethodType type = hidden_type();
+  type.name = "ac";
+  type.summary =
+      "the last context token at layer k takes the place of the last question token at layer j";
+  type.crosses = "a hidden state";
+  type.form = "hidden x element";
+  type.parameters = {
+      {"f", kText, "replace", "what becomes of it there", {"replace", "sum", "mean"}},
+      {"k", kInteger, 26, "the sender's layer whose input is sent", {}, kLayer},
+      {"j", kInteger, 26, "the receiver's layer at whose input it goes in", {}, kLayer}};
+  type.profile = profile;
+  type.cost = cost;
+  type.make = make;
+  return type;
 }
 
 }  // namespace kvcomm

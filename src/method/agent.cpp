@@ -1,6 +1,24 @@
 #include "method/agent.h"
 
+#include "base/error.h"
+
 namespace kvcomm {
+
+std::vector<int64_t> letter_ids(const Tokenizer& tokenizer) {
+  std::vector<int64_t> letters;
+  for (const char* letter : {"A", "B", "C", "D"}) {
+    const std::vector<int64_t> ids = tokenizer.encode(letter, /*add_special_tokens=*/false);
+    if (ids.size() == 1) {
+      letters.push_back(ids.front());
+      continue;
+    }
+    fail(Exit::kUsage,
+         "answer = \"letter\" compares the tokens A, B, C and D, and the tokenizer makes {} tokens "
+         "of '{}': set answer = \"text\".",
+         ids.size(), letter);
+  }
+  return letters;
+}
 
 OtherHead other_head(const Fidelity& fidelity) {
   return fidelity.tie_other_head ? OtherHead::kDropped : OtherHead::kUsed;

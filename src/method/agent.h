@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/energy.h"
 #include "method/type.h"
 #include "model/prefix_cache.h"
 #include "select/fidelity.h"
@@ -28,7 +29,11 @@ struct Agent {
   std::shared_ptr<const Decoder> model;
   std::shared_ptr<const Text> text;
   std::shared_ptr<PrefixCache> prefixes = {};  // the model's; nullptr: prompts are read whole
+  std::shared_ptr<EnergyMeter> energy = {};    // its device's; nullptr: nothing tells
 };
+
+// The ids of the letters A, B, C and D, each a token by itself. Fails (kUsage) where one is not.
+std::vector<int64_t> letter_ids(const Tokenizer& tokenizer);
 
 // What an agent's model makes of a head beside tied embeddings.
 OtherHead other_head(const Fidelity& fidelity);

@@ -1,6 +1,9 @@
 #include "method/batch.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
+#include <limits>
 
 #include "model/device_watch.h"
 
@@ -66,31 +69,85 @@ const Context& Batch::context(const Observer& observer) {
     return *context_;
   }
   const std::vector<std::vector<int64_t>>& ids = context_ids();
+  const double joules_before = joules();
   const DeviceWatch watch(agent().model->options().device());
   Seconds attended_s = 0;
   context_ = read_context(*agent().model, ids, attentive(observer, attended_s), heads_of(ids));
-  context_times_ = {.prefill_s = watch.elapsed_s() - attended_s, .work_ended_at_s = now_s()};
+  context_times_ = {.prefill_s = watch.elapsed_s() - attended_s,
+                    .joules = joules() - joules_before,
+                    .work_ended_at_s = now_s()};
   ran_.prefill_s += context_times_.prefill_s;
   return *context_;
 }
 
-const Batch::Hidden& Batch::hidden(int64_t layer) {
-  const auto found = hidden_.find(layer);
-  if (found != hidden_.end()) return found->second;
+template <typename Make>
+const Batch::Hidden& Batch::hidden_by(std::map<int64_t, Hidden>& known, int64_t layer,
+                                      Make&& make) {
+  const auto found = known.find(layer);
+  if (found != known.end()) return found->second;
   const std::vector<std::vector<int64_t>>& ids = context_ids();
+  const double joules_before = joules();
   const DeviceWatch watch(agent().model->options().device());
   const Observer none;
   Seconds attended_s = 0;
-  Hidden hidden{
-      .last = last_hidden(*agent().model, ids, layer, attentive(none, attended_s), heads_of(ids))};
-  hidden.times = {.prefill_s = watch.elapsed_s() - attended_s, .work_ended_at_s = now_s()};
+  Hidden hidden{.rows = make(ids, attentive(none, attended_s))};
+  hidden.times = {.prefill_s = watch.elapsed_s() - attended_s,
+                  .joules = joules() - joules_before,
+                  .work_ended_at_s = now_s()};
   ran_.prefill_s += hidden.times.prefill_s;
-  return hidden_.emplace(layer, std::move(hidden)).first->second;
+  return known.emplace(layer, std::move(hidden)).first->second;
+}
+
+const Batch::Hidden& Batch::hidden(int64_t layer) {
+  return hidden_by(hidden_, layer, [&](const auto& ids, const Observer& observer) {
+    return last_hidden(*agent().model, ids, layer, observer, heads_of(ids));
+  });
+}
+
+const Batch::Hidden& Batch::hidden_of_all(int64_t layer) {
+  std::erase_if(hidden_of_all_, [&](const auto& known) { return known.first != layer; });
+  return hidden_by(hidden_of_all_, layer, [&](const auto& ids, const Observer& observer) {
+    return hidden_states(*agent().model, ids, layer, observer);
+  });
+}
+
+std::shared_ptr<const Context> Batch::read_from(std::span<const at::Tensor> rows, int64_t layer) {
+  std::vector<int64_t> tokens;
+  double all = 0;
+  for (const at::Tensor& of_sample : rows) {
+    tokens.push_back(of_sample.size(0));
+    all += static_cast<double>(tokens.back());
+  }
+  const double joules_before = joules();
+  const DeviceWatch watch(agent().model->options().device());
+  auto context = kvcomm::read_from(
+      *agent().model, at::cat(at::TensorList(rows.data(), rows.size())), tokens, layer);
+  const Seconds prefill_s = watch.elapsed_s();
+  const double taken = joules() - joules_before;
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    const double share = static_cast<double>(tokens[i]) / all;
+    generated_[i].prefill_s += share * prefill_s;
+    generated_[i].joules += share * taken;
+  }
+  ran_.prefill_s += prefill_s;
+  return context;
+}
+
+double Batch::joules() const {
+  return agent().energy == nullptr ? std::numeric_limits<double>::quiet_NaN()
+                                   : agent().energy->joules();
 }
 
 Generation Batch::generation() const {
   return {.prefixes = agent().prefixes.get(), .between_steps = meanwhile};
 }
+
+namespace {
+
+int64_t tokens_of(const Answer& answer) { return std::ssize(answer.ids); }
+int64_t tokens_of(const VectorAnswer& answer) { return answer.vectors.size(0); }
+
+}  // namespace
 
 template <typename Generate>
 auto Batch::answer_by(std::span<const Request> requests, Generate&& generate) {
@@ -100,15 +157,26 @@ auto Batch::answer_by(std::span<const Request> requests, Generate&& generate) {
     if (!arrivals.empty() && !arrivals[i].failure.empty()) continue;
     asked.push_back(requests[i]);
     places.push_back(i);
-    if (asked.back().past.empty()) asked.back().head = head_of(requests[i].prompt.ids);
+    const std::optional<Edit>& edit = requests[i].edit;
+    const bool reads_alike = asked.back().past.empty() && (!edit || edit->last_row_alone);
+    if (reads_alike) asked.back().head = head_of(requests[i].prompt.ids);
   }
+  const double joules_before = joules();
   auto said = generate(asked);
+  const double all_joules = joules() - joules_before;
+  Seconds all_s = 0;
+  for (const auto& answer : said) all_s += answer.prefill_s + answer.decode_s;
   decltype(said) answers(requests.size());
   for (size_t i = 0; i < said.size(); ++i) {
-    for (Work* work : {&generated_[places[i]], &ran_}) {
-      work->prefill_s += said[i].prefill_s;
-      work->decode_s += said[i].decode_s;
-    }
+    const Seconds own_s = said[i].prefill_s + said[i].decode_s;
+    Work& work = generated_[places[i]];
+    work.input_tokens += static_cast<int64_t>(asked[i].prompt.size());
+    work.output_tokens += tokens_of(said[i]);
+    work.prefill_s += said[i].prefill_s;
+    work.decode_s += said[i].decode_s;
+    work.joules += all_s == 0 ? 0 : all_joules * own_s / all_s;
+    ran_.prefill_s += said[i].prefill_s;
+    ran_.decode_s += said[i].decode_s;
     answers[places[i]] = std::move(said[i]);
   }
   return answers;

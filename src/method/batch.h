@@ -29,18 +29,29 @@ struct ExchangeId {
 struct ReceivedSample {
   struct Part {  // of one sender
     int64_t context_tokens = 0;
+    int64_t said = 0;  // tokens or vectors that it generated
     Seconds prefill_s = 0;
   };
   std::vector<Part> parts;
   int64_t context_tokens = 0;
+  int64_t said = 0;
   int64_t layers = 0;  // whose whole context came
   // Its share of the sender's seconds: of reading by context tokens, of the rest by rows.
   Seconds sender_prefill_s = 0, sender_decode_s = 0, wire_exposed_s = 0, wire_hidden_s = 0;
+  Seconds senders_s = 0;  // all of these of the sender that took longest
+  double sender_joules = 0;
   std::string failure;  // not "": it must not be scored
 };
 
-// Seconds of a model's work.
+// What a model was given to do for a sample, and took.
 struct Work {
+  int64_t input_tokens = 0, output_tokens = 0;
+  Seconds prefill_s = 0, decode_s = 0;
+  double joules = 0;  // NaN: not told
+};
+
+// Seconds of all that a model ran.
+struct Ran {
   Seconds prefill_s = 0, decode_s = 0;
 };
 
@@ -82,13 +93,17 @@ class Batch {
   const Context& context(const Observer& observer);
   const SenderTimes& context_times() const { return context_times_; }
 
-  // The last context tokens' activations at the input of a layer, [samples, hidden], computed at
-  // the first call for that layer.
+  // The contexts' activations at the input of a layer, computed at the first call for that layer.
   struct Hidden {
-    at::Tensor last;
+    at::Tensor rows;  // [samples, hidden] of the last tokens, or packed [tokens, hidden] of all
     SenderTimes times;
   };
   const Hidden& hidden(int64_t layer);
+  const Hidden& hidden_of_all(int64_t layer);  // until it is called for another layer
+
+  // What this end's model makes of activations [tokens, hidden], one tensor a sample, that enter at
+  // the input of a layer: keys and values from that layer on.
+  std::shared_ptr<const Context> read_from(std::span<const at::Tensor> rows, int64_t layer);
 
   // What this end's model says to requests, one a sample; of those noted as failed in `arrivals`
   // nothing is asked, and the answer is empty.
@@ -108,13 +123,16 @@ class Batch {
 
   // Of each sample in this exchange.
   const std::vector<Work>& generated() const { return generated_; }
-  const Work& ran() const { return ran_; }  // by this end's model, in all exchanges
+  const Ran& ran() const { return ran_; }  // by this end's model, in all exchanges
 
  private:
   int64_t head_of(std::span<const int64_t> prompt) const;
+  double joules() const;
   Heads heads_of(std::span<const std::vector<int64_t>> prompts) const;
   Observer attentive(const Observer& observer, Seconds& attended_s) const;
   Generation generation() const;
+  template <typename Make>
+  const Hidden& hidden_by(std::map<int64_t, Hidden>& known, int64_t layer, Make&& make);
   template <typename Generate>
   auto answer_by(std::span<const Request> requests, Generate&& generate);
 
@@ -126,9 +144,10 @@ class Batch {
   std::vector<std::vector<int64_t>> context_ids_;
   std::shared_ptr<const Context> context_;
   SenderTimes context_times_;
-  std::map<int64_t, Hidden> hidden_;  // by layer
+  std::map<int64_t, Hidden> hidden_;         // by layer
+  std::map<int64_t, Hidden> hidden_of_all_;  // of the layer that was wanted last alone
   std::vector<Work> generated_;
-  Work ran_;
+  Ran ran_;
 };
 
 }  // namespace kvcomm

@@ -62,6 +62,7 @@ MethodType contiguous_type() {
                       .range = kCount,
                       .expands = true}};
   type.example = {{"from", 0}, {"to", 0}};
+  type.axes = {"to", "from"};
   type.choose = choose;
   type.complaint = complaint;
   type.expand = expand;

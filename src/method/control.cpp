@@ -5,6 +5,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "base/hash.h"
+
 namespace kvcomm {
 
 using nlohmann::ordered_json;
@@ -43,18 +45,10 @@ std::string control_complaint(const ordered_json& set) {
 
 namespace {
 
-// A step of splitmix64: its outputs over consecutive numbers are a random sequence.
-uint64_t mix(uint64_t x) {
-  uint64_t z = x + 0x9e3779b97f4a7c15;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-  return z ^ (z >> 31);
-}
-
 // Where a tensor's numbers begin: another place for each sample, sender, layer and part.
 uint64_t key_of(uint64_t seed, uint32_t sample, size_t sender, int layer, size_t part) {
-  const uint64_t of_sample = mix(mix(seed) + sample);
-  return mix(mix(mix(of_sample + sender) + static_cast<uint64_t>(layer + 1)) + part);
+  const uint64_t of_sample = mixed(mixed(seed) + sample);
+  return mixed(mixed(mixed(of_sample + sender) + static_cast<uint64_t>(layer + 1)) + part);
 }
 
 // Standard normal numbers by Box and Muller's formula: the same on every machine.
@@ -62,8 +56,8 @@ at::Tensor normal_numbers(uint64_t key, int64_t count) {
   at::Tensor numbers = at::empty({count + count % 2}, at::kDouble);
   auto* out = numbers.mutable_data_ptr<double>();
   for (int64_t i = 0; i < count; i += 2) {
-    const double first = static_cast<double>((mix(key + static_cast<uint64_t>(i)) >> 11) + 1);
-    const double second = static_cast<double>(mix(key + static_cast<uint64_t>(i) + 1) >> 11);
+    const double first = static_cast<double>((mixed(key + static_cast<uint64_t>(i)) >> 11) + 1);
+    const double second = static_cast<double>(mixed(key + static_cast<uint64_t>(i) + 1) >> 11);
     const double radius = std::sqrt(-2 * std::log(std::ldexp(first, -53)));
     const double angle = 2 * std::numbers::pi * std::ldexp(second, -53);
     out[i] = radius * std::cos(angle);

@@ -48,6 +48,7 @@ void send_first_answers(const Batch& batch, SendEnd& wire, PayloadKind kind,
     message.context_tokens.push_back(static_cast<int64_t>(questions[i].prompt.size()));
     times.prefill_s += batch.generated()[i].prefill_s;
     times.decode_s += batch.generated()[i].decode_s;
+    times.joules += batch.generated()[i].joules;
   }
   OutgoingMessage outgoing = wire.offer(rows_header(batch, message));
   outgoing.put(at::cat(at::TensorList(said.data(), said.size()))

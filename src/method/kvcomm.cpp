@@ -114,6 +114,12 @@ std::vector<Parameter> parameters() {
           {"alpha", kReal, 1.0, "weight of importance against the prior", {}, kFraction},
           {"mu", kReal, 0.5, "the prior's centre, a fraction of depth"},
           {"sigma", kReal, 10.0, "the prior's width in layers", {}, kPositive},
+          {.name = "first_rank",
+           .type = kInteger,
+           .default_value = 0,
+           .meaning = "the best so many layers are passed over",
+           .range = kLayer,
+           .young = true},
           {"calibration_samples", kInteger, 1, "importance is averaged over them", {}, {.from = 1}},
           {.name = "layers",
            .type = kLayers,
@@ -142,6 +148,9 @@ std::string complaint(const nlohmann::ordered_json& set) {
     return "calibration says whose importances choose the layers, which are given by hand; leave "
            "one out.";
   }
+  if (set.contains("layers") && set.contains("first_rank")) {
+    return "first_rank passes over the best layers, which are given by hand; leave one out.";
+  }
   if (set.value("recalibrate_every", 0) == 0) return "";
   for (const char* other : {"layers", "calibration_samples", "calibration"}) {
     if (!set.contains(other)) continue;
@@ -160,10 +169,11 @@ LayerChoice choose(const MethodSpec& spec, std::span<const double> importance, i
     return choose_given(value.at("layers").get<std::vector<int>>(), layers);
   }
   const Prior prior{.alpha = value.at("alpha"), .mu = value.at("mu"), .sigma = value.at("sigma")};
+  const int first = value.at("first_rank");
   if (!value.at("layer_count").is_null()) {
-    return choose_best(importance, value.at("layer_count"), prior, fidelity);
+    return choose_best(importance, value.at("layer_count"), prior, fidelity, first);
   }
-  return choose_by_importance(importance, value.at("ratio"), prior, fidelity);
+  return choose_by_importance(importance, value.at("ratio"), prior, fidelity, first);
 }
 
 // Each number of layers.
@@ -221,6 +231,7 @@ MethodType kvcomm_type() {
   type.complaint = complaint;
   type.choose = choose;
   type.expand = expand;
+  type.axes = {"first_rank", "layer_count", "recalibrate_every", "calibration_samples"};
   return type;
 }
 

@@ -12,7 +12,9 @@
   METHOD(contiguous)        \
   METHOD(ac)                \
   METHOD(nld)               \
-  METHOD(cipher)
+  METHOD(cipher)            \
+  METHOD(hidden_prepend)    \
+  METHOD(token_study)
 
 namespace kvcomm {
 

@@ -162,6 +162,10 @@ std::vector<int64_t> PromptBuilder::encoded(const Sample& sample, Reading readin
       return baseline(sample, by);
     case Reading::kSkyline:
       return skyline(sample, by);
+    case Reading::kRefine: {
+      const std::vector<std::string> nothing(sample.contexts.size());
+      return refine(sample, "", nothing).ids;
+    }
   }
   return {};
 }

@@ -26,6 +26,8 @@ std::string_view prompt_key(Reading reading) {
       return "baseline";
     case Reading::kSkyline:
       return "skyline";
+    case Reading::kRefine:
+      return "refine";
   }
   return "";
 }
@@ -134,6 +136,24 @@ ordered_json keyed_parameters(const MethodSpec& spec) {
     }
   }
   return keyed;
+}
+
+StudyPlace study_place(const MethodSpec& spec, std::span<const MethodSpec* const> others) {
+  StudyPlace place;
+  MethodSpec series = spec;
+  for (const std::string& axis : type_of(spec).axes) {
+    if (place.axes.size() == 2 || !spec.set.contains(axis)) continue;
+    const bool varies = std::ranges::any_of(others, [&](const MethodSpec* other) {
+      return other->name == spec.name && other->set.contains(axis) &&
+             other->set[axis] != spec.set[axis];
+    });
+    if (!varies) continue;
+    place.axes.push_back(axis);
+    place.values.push_back(spec.set[axis].get<double>());
+    series.set.erase(axis);
+  }
+  place.series = series.label();
+  return place;
 }
 
 bool stands_for_many(const MethodSpec& spec) {

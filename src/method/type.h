@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -30,6 +31,7 @@ enum class Reading {
   kQuestion,   // the receiver's
   kBaseline,   // the question alone, by one agent
   kSkyline,    // context and question, by one agent
+  kRefine,     // the receiver's second question, whose answers are yet to come
 };
 
 // The prompts' key of a reading (text/prompts.h); "" of nothing.
@@ -58,13 +60,18 @@ struct Profile {
   bool sends_words = false;                        // ids that the sender's model chose
   bool needs_eos = false;                          // the tokenizer's, which ends what is generated
   bool one_sender = false;                         // of more it could not say what they are for
-  std::vector<std::string> fidelity;               // fields that decide an answer, beside others'
+  bool answers_letters = false;                    // of the choices that a question offers
+  bool changes_model = false;            // from within: what answers is not the model itself
+  std::optional<int64_t> sender_layers;  // that its context goes through; none: all
+  std::optional<int64_t> joined_at;      // from that layer on the answering end reads it
+  int64_t vector_steps = 0;              // the most for vectors in place of tokens
+  std::vector<std::string> fidelity;     // fields that decide an answer, beside others'
 
   bool sender_reads() const { return sender != Reading::kNothing || answers_at == End::kSender; }
   bool receiver_reads() const { return answers_at == End::kReceiver; }
   // What communication must beat.
   bool is_receiver_alone() const {
-    return answers_at == End::kReceiver && asked == Reading::kBaseline;
+    return answers_at == End::kReceiver && asked == Reading::kBaseline && !changes_model;
   }
   // Importances rank the layers.
   bool ranks_layers() const { return calibration_samples > 0 || recalibrate_every > 0; }
@@ -93,6 +100,9 @@ struct MethodType {
   std::string form = {};              // the closed form of a sample's bytes; may have several lines
   std::vector<Parameter> parameters;  // in the documentation's order, which is the label's
   nlohmann::ordered_json example = nlohmann::ordered_json::object();  // of those without defaults
+  // Parameters that a study varies, in the order in which they are the axes of its plot: where a
+  // cell sets any, these are its place there.
+  std::vector<std::string> axes = {};
 
   Profile (*profile)(const MethodSpec& spec, const Fidelity& fidelity);
   // What runs it, with the layers that it chose, ascending, in models of so many.
@@ -102,8 +112,8 @@ struct MethodType {
   // ---- null where there is nothing to say
   // What is wrong between parameters that were set, as a sentence with its cure; "": nothing.
   std::string (*complaint)(const nlohmann::ordered_json& set) = nullptr;
-  // The cells that a method stands for in a model of so many layers, once a parameter that expands
-  // is set. Fails (kUsage) where it stands for none.
+  // The cells that a method stands for in a model of so many layers (that of the end that answers),
+  // once a parameter that expands is set. Fails (kUsage) where it stands for none.
   std::vector<MethodSpec> (*expand)(const MethodSpec& spec, int64_t layers) = nullptr;
   // Fails (kUsage) where the parameters do not fit these models.
   void (*check)(const MethodSpec& spec, const ModelConfig& sender, const ModelConfig& receiver,
@@ -148,6 +158,15 @@ std::vector<MethodSpec> expand_layers(const MethodSpec& spec, int64_t layers);
 
 // The parameters as keys hold them.
 nlohmann::ordered_json keyed_parameters(const MethodSpec& spec);
+
+// Of the axes of its method those that it and others of its name set to different values, at most
+// two, and its label without them. others: of the same pair and data set, itself among them.
+struct StudyPlace {
+  std::vector<std::string> axes;
+  std::vector<double> values;
+  std::string series;
+};
+StudyPlace study_place(const MethodSpec& spec, std::span<const MethodSpec* const> others);
 
 // Whether it stands for such cells.
 bool stands_for_many(const MethodSpec& spec);

@@ -1,6 +1,7 @@
 #include "method/wire.h"
 
 #include "base/error.h"
+#include "model/memory.h"
 
 namespace kvcomm {
 
@@ -139,13 +140,20 @@ void note_arrivals(Batch& batch, const Header& header, const Delivery& delivery,
     const SampleRows& sample = header.samples[i];
     const double share = of_rows[i];
     const Seconds prefill_s = of_tokens[i] * delivery.sender_prefill_s;
-    arrival.parts.push_back({sample.context_tokens, prefill_s});
+    const bool generated =
+        header.kind == PayloadKind::kTokens || header.kind == PayloadKind::kVectors;
+    const int64_t said = generated ? sample.rows : 0;
+    arrival.parts.push_back({sample.context_tokens, said, prefill_s});
     arrival.context_tokens += sample.context_tokens;
+    arrival.said += said;
     arrival.layers = whole_layers(header);
     arrival.sender_prefill_s += prefill_s;
     arrival.sender_decode_s += share * delivery.sender_decode_s;
+    arrival.sender_joules += (generated ? share : of_tokens[i]) * delivery.sender_joules;
     arrival.wire_exposed_s += share * delivery.wire.exposed_s;
     arrival.wire_hidden_s += share * delivery.wire.hidden_s;
+    arrival.senders_s = std::max(arrival.senders_s, prefill_s + share * (delivery.sender_decode_s +
+                                                                         delivery.wire.exposed_s));
     if (!delivery.failure.empty()) {
       arrival.failure = sender + " failed: " + delivery.failure;
     } else if (!delivery.intact[i]) {
@@ -173,6 +181,7 @@ IncomingMessage accept_message(const Batch& batch, PayloadKind kind, ReceiveEnd&
   }
   check_samples(header, batch);
   check_tensors(header, *batch.agent().model);
+  const MemoryScope scope(kind == PayloadKind::kKv ? MemoryUse::kKv : MemoryUse::kActivations);
   message.accept();
   return message;
 }

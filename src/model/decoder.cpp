@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "model/memory.h"
 #include "ops/norm.h"
 #include "ops/rotary.h"
 #include "ops/swiglu.h"
@@ -56,6 +57,15 @@ void apply_edits(Residual& residual, int64_t layer, const Step& step) {
     }
     begin += part.tokens;
   }
+}
+
+// Pairs of a query and a row that it is multiplied with, as flops.h counts them.
+int64_t pairs_of(const Step& step, const Step::Kind& kind) {
+  int64_t pairs = 0;
+  for (size_t i = 0; i < step.parts.size(); ++i) {
+    pairs += step.parts[i].tokens * (kind.ranges.rows[i] + step.parts[i].later);
+  }
+  return pairs;
 }
 
 }  // namespace
@@ -162,6 +172,7 @@ Decoder::Decoder(const std::filesystem::path& folder, at::ScalarType dtype, at::
 Decoder::Decoder(ModelConfig config, const Weights& weights, at::TensorOptions options,
                  OtherHead other_head, int64_t pass_tokens)
     : config_(std::move(config)), pass_tokens_(pass_tokens), rotary_(config_, options) {
+  const MemoryScope scope(MemoryUse::kWeights);
   if (!options.device().is_cpu()) {
     // A sum of products in bfloat16, or one that is split, depends on the number of rows.
     at::globalContext().setAllowBF16ReductionCuBLAS(/*allow_reduced_precision=*/false,
@@ -210,11 +221,16 @@ at::Tensor Decoder::layers(at::Tensor x, LayerRange range, Step& step, KvCache& 
   for (int64_t layer = range.from; layer < range.to; ++layer) {
     if (step.phase == Step::Phase::kPrefill) apply_edits(residual, layer, step);
     layers_[static_cast<size_t>(layer)].forward(residual, step, cache, observer);
+    const int64_t pairs = pairs_of(step, step.kinds[cache.kind_of(layer)]);
+    count(layer_flops(config_, step.tokens(), pairs));
+    // The shares are a second product of queries with keys.
+    if (observer.received_share) count(0.5 * layer_flops(config_, 0, pairs));
   }
   return residual.x();
 }
 
 at::Tensor Decoder::logits(const at::Tensor& x) const {
+  count(table_flops(config_, x.size(0)));
   return lm_head_(ops::rms_norm(x, norm_, config_.rms_norm_eps));
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "model/config.h"
+#include "model/flops.h"
 #include "model/kv_cache.h"
 #include "model/rotary.h"
 #include "model/step.h"
@@ -54,6 +55,10 @@ class Decoder {
                     const Observer& observer = {}) const;
   at::Tensor logits(const at::Tensor& x) const;  // [n, hidden] -> [n, vocab]
 
+  // Of all that it has run so far, whoever asked for it.
+  const Flops& ran() const { return ran_; }
+  void count(const Flops& more) const { ran_ += more; }  // of products with its tables elsewhere
+
  private:
   struct Layer;
   ModelConfig config_;
@@ -62,6 +67,7 @@ class Decoder {
   ops::Linear lm_head_;
   std::vector<Layer> layers_;
   Rotary rotary_;
+  mutable Flops ran_;  // an account, which no answer depends on
 };
 
 }  // namespace kvcomm

@@ -40,6 +40,9 @@ struct Request {
   std::vector<OwnTokens> own;     // one a layer; empty: own tokens begin at position 0
   std::optional<Edit> edit;
   Decoding decoding;
+  // Not empty: the answer is the one of these ids that is likeliest behind the prompt, without any
+  // penalty; of equal ones the lowest.
+  std::vector<int64_t> choices;
   // Of a prompt without past: so many of its first ids begin other prompts too, and may be taken
   // out of a PrefixCache. At least one id comes behind them.
   int64_t head = 0;
@@ -94,6 +97,17 @@ std::shared_ptr<const Context> read_context(const Decoder& model,
 // the layers below it alone. [sequences, hidden]
 at::Tensor last_hidden(const Decoder& model, std::span<const std::vector<int64_t>> sequences,
                        int64_t layer, const Observer& observer = {}, const Heads& heads = {});
+
+// All activations at the input of a layer, computed by the layers below it alone: of each sequence
+// [tokens, hidden], packed.
+at::Tensor hidden_states(const Decoder& model, std::span<const std::vector<int64_t>> sequences,
+                         int64_t layer, const Observer& observer = {});
+
+// Reads sequences that are given as activations at the input of a layer, packed x [tokens, hidden],
+// which is used up: their keys and values of that layer and those above it, and nothing of the
+// layers below.
+std::shared_ptr<const Context> read_from(const Decoder& model, const at::Tensor& x,
+                                         std::span<const int64_t> tokens, int64_t layer);
 
 // Attention importance of each layer for each request, with the layers its past shares (method.md,
 // A_l): the mean over heads and prompt tokens of the attention weight on the context.

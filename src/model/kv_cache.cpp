@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "model/memory.h"
 
 namespace kvcomm {
 
@@ -27,19 +28,21 @@ LayerKind kind_of_layer(int64_t layer, std::span<const SlotPlan> slots) {
 }  // namespace
 
 KvCache::KvCache(const ModelConfig& config, int64_t layers, std::span<const SlotPlan> slots,
-                 at::TensorOptions options)
-    : lengths_(slots.size(), 0) {
+                 at::TensorOptions options, int64_t from)
+    : from_(from), lengths_(slots.size(), 0) {
+  const MemoryScope scope(MemoryUse::kKv);
   for (const SlotPlan& slot : slots) capacity_.push_back(slot.capacity);
   for (int64_t layer = 0; layer < layers; ++layer) {
     const LayerKind kind = kind_of_layer(layer, slots);
     const auto known = std::ranges::find(kinds_, kind);
     kind_of_.push_back(static_cast<size_t>(known - kinds_.begin()));
     if (known == kinds_.end()) kinds_.push_back(kind);
-    const int64_t rows =
-        slots.empty() ? 0 : kind.begins.back() + kind.received.back() + capacity_.back();
+    const int64_t rows = slots.empty() || layer < from
+                             ? 0
+                             : kind.begins.back() + kind.received.back() + capacity_.back();
     const auto empty = [&] { return at::empty({rows, config.kv_heads, config.head_dim}, options); };
     layers_.push_back({empty(), empty()});
-    copy_received(layer, slots);
+    if (layer >= from) copy_received(layer, slots);
   }
 }
 
@@ -73,7 +76,8 @@ Context KvCache::context() const {
       rows.push_back(kind.received[slot] + lengths_[slot]);
     }
     if (layer == 0) context.tokens = rows;
-    context.layers.push_back({this->layer(layer), offsets_of(rows)});
+    context.layers.push_back(layer < from_ ? ContextLayer{}
+                                           : ContextLayer{this->layer(layer), offsets_of(rows)});
   }
   return context;
 }

@@ -41,9 +41,10 @@ struct LayerKind {
 
 class KvCache {
  public:
-  // For the model's first `layers` layers. Copies what was received into place.
+  // For the model's first `layers` layers, of which those below `from` hold nothing. Copies what
+  // was received into place.
   KvCache(const ModelConfig& config, int64_t layers, std::span<const SlotPlan> slots,
-          at::TensorOptions options);
+          at::TensorOptions options, int64_t from = 0);
 
   int64_t layers() const { return static_cast<int64_t>(layers_.size()); }
   const std::vector<LayerKind>& kinds() const { return kinds_; }
@@ -63,6 +64,7 @@ class KvCache {
  private:
   void copy_received(int64_t layer, std::span<const SlotPlan> slots);
 
+  int64_t from_;
   std::vector<int64_t> capacity_, lengths_;
   std::vector<LayerKind> kinds_;
   std::vector<size_t> kind_of_;

@@ -25,8 +25,8 @@ std::vector<std::vector<Part>> passes_of(std::span<const SlotReading> readings, 
     for (int64_t rest = reading.tokens; rest > 0;) {
       if (room <= 0) next_pass();
       const int64_t tokens = reading.in_one_pass ? rest : std::min(rest, room);
-      passes.back().push_back({static_cast<int>(slot), tokens, reading.edit});
       rest -= tokens;
+      passes.back().push_back({static_cast<int>(slot), tokens, reading.edit, /*later=*/rest});
       room -= tokens;
     }
   }
@@ -62,30 +62,47 @@ at::Tensor embed_prompts(const Decoder& model, std::span<const Request> requests
   return x;
 }
 
-at::Tensor prefill(const Decoder& model, KvCache& cache, std::span<const SlotReading> readings,
-                   const at::Tensor& x, const Observer& observer) {
+namespace {
+
+// Runs packed x [tokens, hidden] through the cache's layers from `from` on, pass by pass. take: is
+// given what comes out of each, and its parts.
+template <typename Take>
+void run_passes(const Decoder& model, KvCache& cache, std::span<const SlotReading> readings,
+                const at::Tensor& x, const Observer& observer, int64_t from, Take&& take) {
   const std::vector<std::vector<Part>> passes = passes_of(readings, model.pass_tokens());
-  std::vector<at::Tensor> last;
   int64_t begin = 0;
   for (const std::vector<Part>& parts : passes) {
     Observer now = observer;
     if (&parts != &passes.back()) now.on_kv = nullptr;
     Step step = model.step(cache, parts, Step::Phase::kPrefill);
     const at::Tensor out =
-        model.layers(x.narrow(0, begin, step.tokens()), {0, cache.layers()}, step, cache, now);
+        model.layers(x.narrow(0, begin, step.tokens()), {from, cache.layers()}, step, cache, now);
+    for (const Part& part : parts) cache.advance(part.slot, part.tokens);
+    take(out, parts);
+    begin += step.tokens();
+  }
+}
+
+at::Tensor joined(const std::vector<at::Tensor>& parts) {
+  return parts.size() == 1 ? parts.front() : at::cat(parts);
+}
+
+}  // namespace
+
+at::Tensor prefill(const Decoder& model, KvCache& cache, std::span<const SlotReading> readings,
+                   const at::Tensor& x, const Observer& observer) {
+  std::vector<at::Tensor> last;
+  const auto take = [&](const at::Tensor& out, const std::vector<Part>& parts) {
     std::vector<int64_t> ends;
     int64_t end = 0;
     for (const Part& part : parts) {
-      cache.advance(part.slot, part.tokens);
       end += part.tokens;
-      if (cache.length(part.slot) == readings[static_cast<size_t>(part.slot)].tokens) {
-        ends.push_back(end - 1);
-      }
+      if (part.later == 0) ends.push_back(end - 1);
     }
     if (!ends.empty()) last.push_back(rows_of(out, ends));
-    begin += step.tokens();
-  }
-  return last.size() == 1 ? last.front() : at::cat(last);
+  };
+  run_passes(model, cache, readings, x, observer, /*from=*/0, take);
+  return joined(last);
 }
 
 std::vector<SlotReading> readings_of(std::span<const Request> requests, bool in_one_pass) {
@@ -155,6 +172,30 @@ at::Tensor last_hidden(const Decoder& model, std::span<const std::vector<int64_t
   const std::vector<Request> requests = read_behind(model, sequences, heads);
   KvCache cache = cache_for(model, layer, requests);
   return prefill(model, cache, readings_of(requests), embed_prompts(model, requests), observer);
+}
+
+at::Tensor hidden_states(const Decoder& model, std::span<const std::vector<int64_t>> sequences,
+                         int64_t layer, const Observer& observer) {
+  const std::vector<Request> requests = requests_for(sequences);
+  require_prompts(requests);
+  KvCache cache = cache_for(model, layer, requests);
+  std::vector<at::Tensor> all;
+  run_passes(model, cache, readings_of(requests), embed_prompts(model, requests), observer,
+             /*from=*/0, [&](const at::Tensor& out, const auto&) { all.push_back(out); });
+  return joined(all);
+}
+
+std::shared_ptr<const Context> read_from(const Decoder& model, const at::Tensor& x,
+                                         std::span<const int64_t> tokens, int64_t layer) {
+  std::vector<SlotPlan> slots;
+  std::vector<SlotReading> readings;
+  for (const int64_t of_sequence : tokens) {
+    slots.push_back({.capacity = of_sequence});
+    readings.push_back({.tokens = of_sequence});
+  }
+  KvCache cache(model.config(), model.config().layers, slots, model.options(), layer);
+  run_passes(model, cache, readings, x, {}, layer, [](const auto&, const auto&) {});
+  return std::make_shared<const Context>(cache.context());
 }
 
 std::shared_ptr<const Context> read_context(const Decoder& model,

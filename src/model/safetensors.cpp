@@ -16,6 +16,7 @@
 #include "base/model_file.h"
 #include "base/nesting.h"
 #include "base/whole.h"
+#include "model/memory.h"
 
 namespace kvcomm {
 
@@ -47,6 +48,14 @@ class SafetensorsFile::Map {
 
   const char* start() const { return start_; }
   size_t size() const { return size_; }
+
+  // Whole pages of what is not looked at any more need not stay in memory.
+  void drop(const char* begin, size_t bytes) const {
+    const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+    const uintptr_t first = (reinterpret_cast<uintptr_t>(begin) + page - 1) / page * page;
+    const uintptr_t last = (reinterpret_cast<uintptr_t>(begin) + bytes) / page * page;
+    if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+  }
 
  private:
   const char* start_ = nullptr;
@@ -151,8 +160,13 @@ at::Tensor SafetensorsFile::tensor(const std::string& name) const {
   // from_blob wants a mutable pointer; the map is read-only, so a write would fault rather than
   // pass.
   void* bytes = const_cast<char*>(map_->start() + data_begin_ + stored.begin);
-  return at::from_blob(
-      bytes, stored.shape, [map = map_](void*) {}, at::TensorOptions().dtype(stored.dtype));
+  const size_t size = stored.end - stored.begin;
+  count_memory(bytes, size, MemoryUse::kWeights);
+  const auto give_back = [map = map_, size](void* address) {
+    map->drop(static_cast<const char*>(address), size);
+    give_back_memory(address);
+  };
+  return at::from_blob(bytes, stored.shape, give_back, at::TensorOptions().dtype(stored.dtype));
 }
 
 bool has_weights(const fs::path& folder) {

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "base/error.h"
 #include "model/prefill.h"
@@ -48,6 +49,15 @@ void penalise(at::Tensor row, const Request& request, const Answer& answer) {
   row.index_copy_(0, seen, at::where(logits.lt(0), logits * penalty, logits / penalty));
 }
 
+// Leaves nothing of a row's logits but those of the choices.
+void keep_choices(at::Tensor row, std::span<const int64_t> choices) {
+  const at::Tensor ids = at::tensor(at::ArrayRef(choices.data(), choices.size()), at::kLong);
+  const at::Tensor on_device = ids.to(row.device());
+  const at::Tensor kept = row.index_select(0, on_device);
+  row.fill_(-std::numeric_limits<double>::infinity());
+  row.index_copy_(0, on_device, kept);
+}
+
 // CIPHER's step for each row of logits: the emitted vector [rows, hidden], in the table's type.
 at::Tensor mean_embedding(const Decoder& model, const at::Tensor& logits, double temperature) {
   constexpr double kColdest = 1e-6;  // as in the release; scores would overflow below it
@@ -60,7 +70,12 @@ at::Tensor mean_embedding(const Decoder& model, const at::Tensor& logits, double
 Taken GreedySampler::take(at::Tensor logits, std::span<const Part> active) {
   for (size_t i = 0; i < active.size(); ++i) {
     const auto slot = static_cast<size_t>(active[i].slot);
-    penalise(logits[static_cast<int64_t>(i)], requests_[slot], answers_[slot]);
+    const at::Tensor row = logits[static_cast<int64_t>(i)];
+    if (requests_[slot].choices.empty()) {
+      penalise(row, requests_[slot], answers_[slot]);
+    } else {
+      keep_choices(row, requests_[slot].choices);
+    }
   }
   const Best best = best_of(logits);
   Taken taken;
@@ -69,7 +84,8 @@ Taken GreedySampler::take(at::Tensor logits, std::span<const Part> active) {
     const auto slot = static_cast<size_t>(active[i].slot);
     const Decoding& decoding = requests_[slot].decoding;
     answers_[slot].ids.push_back(best.ids[i]);
-    const bool ended = std::ranges::find(decoding.eos, best.ids[i]) != decoding.eos.end();
+    const bool ended = !requests_[slot].choices.empty() ||
+                       std::ranges::find(decoding.eos, best.ids[i]) != decoding.eos.end();
     const bool full = std::ssize(answers_[slot].ids) >= decoding.max_new_tokens;
     taken.going_on.push_back(!ended && !full);
     if (taken.going_on.back()) rows.push_back(static_cast<int64_t>(i));
@@ -83,6 +99,7 @@ Taken GreedySampler::take(at::Tensor logits, std::span<const Part> active) {
 }
 
 Taken VectorSampler::take(const at::Tensor& logits, std::span<const Part> active) {
+  model_.count(table_flops(model_.config(), 2 * logits.size(0)));  // the mean, and the nearest
   const at::Tensor vectors = mean_embedding(model_, logits, decoding_.temperature);
   // A vector's own length changes nothing in what is nearest.
   const std::vector<int64_t> nearest = best_of(products_(vectors).to(at::kFloat) / lengths_).ids;

@@ -18,6 +18,7 @@ namespace kvcomm {
 // never cut into several passes.
 struct Edit {
   int64_t layer = 0;
+  bool last_row_alone = true;  // then what comes before it may be read with other prompts
   std::function<void(at::Tensor& x)>
       apply;  // [tokens, hidden]: changes the sequence's rows in place
 };
@@ -27,6 +28,7 @@ struct Part {
   int slot = 0;  // of the cache
   int64_t tokens = 0;
   const Edit* edit = nullptr;
+  int64_t later = 0;  // of the same prompt, in passes that follow
 };
 
 // What layers compute one after the other, in the same memory.

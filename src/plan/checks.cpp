@@ -89,6 +89,18 @@ void check_method(const MethodSpec& spec, const PlannedPair& pair, const Fidelit
   if (profile.needs_eos) require_eos(pair);
 }
 
+void check_dataset(const MethodSpec& spec, const PlannedPair& pair, const DatasetInfo& info,
+                   const Fidelity& fidelity) {
+  if (!profile_of(spec, fidelity).answers_letters) return;
+  if (info.kind != "choice") {
+    fail(Exit::kUsage,
+         "answer = \"letter\" chooses among A, B, C and D, and the questions of '{}' do not offer "
+         "them (its prompts are of kind '{}', not 'choice'): set answer = \"text\".",
+         info.name, info.kind);
+  }
+  if (!pair.letters_doubt.empty()) fail(Exit::kUsage, "{}", pair.letters_doubt);
+}
+
 void require_equal_senders(const Config& config) {
   const PairConfig& first = config.pairs.front();
   for (const PairConfig& pair : config.pairs) {

@@ -10,6 +10,10 @@ namespace kvcomm {
 // A pair's models and its tokenizer must fit what the method does with them.
 void check_method(const MethodSpec& spec, const PlannedPair& pair, const Fidelity& fidelity);
 
+// As must the data set, whose questions may have to offer letters.
+void check_dataset(const MethodSpec& spec, const PlannedPair& pair, const DatasetInfo& info,
+                   const Fidelity& fidelity);
+
 // Lanes are made once for the whole sweep: each pair has as many senders.
 void require_equal_senders(const Config& config);
 

@@ -37,6 +37,7 @@ struct Lengths {
   int64_t part = 0;                                         // of the context, that a sender reads
   // Some method's sender reads a context of its own beside the one that others share.
   bool reads_again = false;
+  bool sends_hidden = false;  // some method's, activations of all its tokens
 };
 
 Lengths longest(const Plan& plan, size_t pair, Estimate estimate) {
@@ -59,6 +60,7 @@ Lengths longest(const Plan& plan, size_t pair, Estimate estimate) {
     longest.said = std::max(longest.said, said);
     longest.reads_again |= said > 0 || profile.refines || profile.answers_at == End::kSender ||
                            control_of(cell.spec) == Control::kDeranged;
+    longest.sends_hidden |= profile.joined_at.has_value();
     const auto count = std::min<int64_t>(cell.samples, std::ssize(dataset.samples));
     for (const Sample& sample : std::span(dataset.samples).first(static_cast<size_t>(count))) {
       size_t bytes = 0;
@@ -121,17 +123,22 @@ PairMemory memory_of(const Plan& plan, size_t pair, Estimate estimate) {
   int64_t in_a_pass =
       std::min(plan.config.run.prefill_tokens, 16 * (tokens.context + tokens.question));
   if (plan.fidelity.looks_ahead()) in_a_pass = std::max(in_a_pass, tokens.question);
-  const auto end = [&](const ModelConfig& model, int64_t kept_tokens) {
-    return memory_of(model, plan.config.run.dtype, in_a_pass, kept_tokens);
+  const DtypeChoice dtype = plan.config.run.dtype;
+  // hidden_tokens: whose activations are kept beside keys and values.
+  const auto end = [&](const ModelConfig& model, int64_t kept_tokens, int64_t hidden_tokens) {
+    RankMemory rank = memory_of(model, dtype, in_a_pass, kept_tokens);
+    if (tokens.sends_hidden) rank.sample += hidden_tokens * model.hidden * element_bytes(dtype);
+    return rank;
   };
   const int64_t read = (tokens.reads_again ? 2 : 1) * tokens.part;
   // What arrives is copied in front of the receiver's own.
   PairMemory memory{.receiver = end(planned.receiver.config,
-                                    2 * tokens.context + tokens.question + tokens.answer)};
+                                    2 * tokens.context + tokens.question + tokens.answer,
+                                    2 * tokens.context)};
   memory.all = memory.receiver;
   std::set<std::filesystem::path> loaded{planned.receiver.folder};
   for (const PlannedModel& model : planned.senders) {
-    const RankMemory sender = end(model.config, read + tokens.said);
+    const RankMemory sender = end(model.config, read + tokens.said, tokens.part);
     if (sender.with(1) > memory.sender.with(1)) memory.sender = sender;
     if (loaded.insert(model.folder).second) memory.all.weights += sender.weights;
     memory.all.pass = std::max(memory.all.pass, sender.pass);

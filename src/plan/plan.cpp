@@ -196,6 +196,11 @@ void plan_text(const Config& config, PlannedPair& planned, Absent absent, bool s
     planned.last_token = tokenizer->decode(std::array{planned.token_ids - 1}, false);
     require_trained(planned, *tokenizer);
     planned.cleans_up_spaces = tokenizer->cleans_up_spaces();
+    try {
+      letter_ids(*tokenizer);
+    } catch (const Error& none) {
+      planned.letters_doubt = none.what();
+    }
     for (const PlannedModel& sender : planned.senders) {
       if (!senders_are_asked || !planned.ids_doubt.empty()) break;  // the first is told
       compare_ids(planned, sender.folder, *tokenizer, find_parts(sender.folder, absent));
@@ -270,6 +275,7 @@ Cell plan_cell(const Plan& plan, const Prompts& prompts, const Cell& place) {
          plan.datasets[cell.dataset].info.name);
   }
   check_method(cell.spec, plan.pairs[cell.pair], plan.fidelity);
+  check_dataset(cell.spec, plan.pairs[cell.pair], plan.datasets[cell.dataset].info, plan.fidelity);
   set_keys(cell, plan, prompts);  // none yet, as the weights are not known; its prompts are checked
   return cell;
 }
@@ -282,7 +288,9 @@ std::vector<Cell> plan_method(const Plan& plan, const Prompts& prompts, const Ce
   const PairConfig& pair = config.pairs[place.pair];
   std::vector<Cell> cells;
   try {
-    const int64_t layers = plan.pairs[place.pair].receiver.config.layers;
+    const PlannedPair& planned = plan.pairs[place.pair];
+    const bool by_receiver = profile_of(method, plan.fidelity).receiver_reads();
+    const int64_t layers = (by_receiver ? planned.receiver : planned.senders.front()).config.layers;
     for (MethodSpec& spec : expand_layers(for_pair(method, pair), layers)) {
       const bool by_hand = stands_for_many(method) &&
                            std::ranges::count(config.methods, spec.label(), &MethodSpec::label) > 0;

@@ -43,6 +43,7 @@ struct PlannedPair {
   int64_t token_ids = 0;                  // how many its tokenizer has; 0: absent
   std::string last_token;                 // the one with the largest of them
   bool cleans_up_spaces = false;          // its tokenizer is set to
+  std::string letters_doubt;              // why answers cannot be compared as letters; "": they can
   int64_t batch = 1;                      // samples: run.batch, or what fit_batches() found
   // Of a sender's own tokenizer, where a method has its model read the receiver's ids:
   std::string ids_doubt;    // why not every ordinary token is sure to have the same id; "": it has

@@ -11,6 +11,7 @@
 #include "base/parallel.h"
 #include "base/utf8.h"
 #include "method/control.h"
+#include "method/sharing.h"
 
 namespace kvcomm {
 
@@ -32,6 +33,10 @@ std::optional<CellTokens> TokenCounter::count(const Cell& cell, std::span<const 
                                           : std::ranges::max(samples) + size_t{1};
   const Lengths& prompts = lengths(cell, wanted, profile.asked, profile.answers_at);
   Lengths contexts(samples.size());
+  const SampleTokens generated = generating(cell, profile);
+  const Lengths* last = &prompts;  // without what is said in it
+  if (profile.refines) last = &lengths(cell, wanted, Reading::kRefine, profile.answers_at);
+  std::vector<SampleTokens> each(samples.size(), generated);
   const size_t senders = profile.sender == Reading::kNothing ? 0 : senders_of(plan_.config);
   for (size_t sender = 0; sender < senders; ++sender) {
     const Lengths& read = lengths(cell, wanted, profile.sender, End::kSender, sender);
@@ -40,6 +45,7 @@ std::optional<CellTokens> TokenCounter::count(const Cell& cell, std::span<const 
           read[deranged_ones ? deranged(samples[i], dataset.samples.size()) : samples[i]];
       const bool too_long = contexts[i] == kTooLong || length == kTooLong;
       contexts[i] = too_long ? kTooLong : contexts[i] + length;
+      each[i].senders[sender].context = length;
     }
   }
   CellTokens tokens{.estimated = !plan_.pairs[cell.pair].has_text()};
@@ -49,8 +55,32 @@ std::optional<CellTokens> TokenCounter::count(const Cell& cell, std::span<const 
     tokens.too_long += too_long;
     tokens.context += too_long ? 0 : contexts[i];
     prompt += too_long ? 0 : prompts[samples[i]];
+    if (too_long) continue;
+    each[i].prompt += std::max<int64_t>((*last)[samples[i]], 0);
+    if (profile.refines) each[i].first_prompt = prompts[samples[i]];
+    tokens.each.push_back(std::move(each[i]));
   }
   if (!profile.refines) tokens.prompt = prompt;
+  return tokens;
+}
+
+// What a sample's ends may generate; the refined prompt holds what was said, beside the question.
+SampleTokens TokenCounter::generating(const Cell& cell, const Profile& profile) const {
+  const PlannedPair& pair = plan_.pairs[cell.pair];
+  const ModelConfig& model = pair.receiver.config;
+  SampleTokens tokens{.senders = std::vector<SampleTokens::Sender>(pair.senders.size()),
+                      .answer = profile.answers_letters
+                                    ? 1
+                                    : max_new_tokens(plan_.config.datasets[cell.dataset],
+                                                     plan_.datasets[cell.dataset].info)};
+  if (shares_layers(cell.spec)) {
+    tokens.whole_layers = layers_sent(cell.spec, model.layers, plan_.fidelity).most;
+  }
+  if (!profile.refines) return tokens;
+  const int64_t said = wire_cost(cell.spec, model, 1, plan_.fidelity).most_steps;
+  for (SampleTokens::Sender& sender : tokens.senders) sender.said = said;
+  tokens.first_answer = said;
+  tokens.prompt = said * static_cast<int64_t>(tokens.senders.size() + 1);
   return tokens;
 }
 
@@ -85,6 +115,7 @@ const TokenCounter::Lengths& TokenCounter::lengths(const Cell& cell, size_t want
 
 int64_t TokenCounter::estimated(const DatasetInfo& info, const Sample& sample, Reading reading,
                                 size_t sender) const {
+  if (reading == Reading::kRefine) reading = Reading::kQuestion;  // most of it
   const bool one = reading == Reading::kSkyline;
   const std::string& context = one ? sample.context() : sample.contexts.at(sender);
   const std::string prompt = prompts_.prompt(

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "plan/plan.h"
+#include "plan/cost.h"
 
 namespace kvcomm {
 
@@ -20,6 +20,8 @@ struct CellTokens {
   std::optional<int64_t> prompt;  // the receiver's; none: it holds answers, unknown before a run
   int64_t too_long = 0;  // samples over run.max_input_tokens, which will fail; in neither sum
   bool estimated = false;
+  // Of each sample that fits: at most what it may generate, and all layers that may be sent.
+  std::vector<SampleTokens> each;
 };
 
 // LongBench's contexts have 3.8 to 4.7 in the tokenizers of Llama 3.1 and Qwen2.5.
@@ -39,6 +41,8 @@ class TokenCounter {
  private:
   static constexpr int64_t kTooLong = -1;
   using Lengths = std::vector<int64_t>;  // by sample; kTooLong: it does not fit
+
+  SampleTokens generating(const Cell& cell, const Profile& profile) const;
 
   // Of the first `wanted` samples at least. by: the end that reads; of several senders, that one.
   const Lengths& lengths(const Cell& cell, size_t wanted, Reading reading, End by,

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "method/method.h"
+#include "schedule/row_costs.h"
 #include "score/score.h"
 
 namespace kvcomm {
@@ -31,6 +32,14 @@ CellRecord cell_record(const Plan& plan, const Cell& cell, const LayerChoice* ch
                     .n_planned = static_cast<uint64_t>(cell.samples),
                     .recalibration_scored = profile.scores_recalibrations,
                     .receiver_alone = profile.is_receiver_alone()};
+  std::vector<const MethodSpec*> others;
+  for (const Cell& other : plan.cells) {
+    if (other.pair == cell.pair && other.dataset == cell.dataset) others.push_back(&other.spec);
+  }
+  const StudyPlace place = study_place(cell.spec, others);
+  record.axes = place.axes;
+  record.place = place.values;
+  record.series = place.series;
   for (size_t l = 0; choice != nullptr && l < choice->selected.size(); ++l) {
     record.layers.push_back({.layer = static_cast<int32_t>(l),
                              .importance = choice->importance[l],
@@ -186,6 +195,7 @@ void Coordinator::store_rows(Report& report) {
   uint64_t good = 0, failed = 0, bytes = 0;
   for (SampleRow& row : report.rows) {
     row.key = cell.key;
+    set_flops(row, plan_, cell);
     journal_.append(row);
     stored_.add(row);
     bytes += row.payload_bytes;
@@ -243,11 +253,12 @@ void Coordinator::store_recalibration(Report& report) {
 void Coordinator::lose(const Cell& cell, const std::string& why) {
   const Dataset& dataset = plan_.datasets[cell.dataset];
   for (const uint32_t sample : work_->missing(cell)) {
-    const SampleRow row{.key = cell.key,
-                        .sample = sample,
-                        .sample_id = dataset.samples[sample].id,
-                        .further_scores = unscored(plan_.config.datasets[cell.dataset]),
-                        .failed = true};
+    SampleRow row{.key = cell.key,
+                  .sample = sample,
+                  .sample_id = dataset.samples[sample].id,
+                  .further_scores = unscored(plan_.config.datasets[cell.dataset]),
+                  .failed = true};
+    set_flops(row, plan_, cell);
     journal_.append(row);
     stored_.add(row);
     journal_.append(

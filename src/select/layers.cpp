@@ -25,11 +25,11 @@ LayerChoice no_layers(int layers) {
 }
 
 // Gives each layer its place in the order and selects the first `count`.
-void select_first(std::span<const int> order, int count, LayerChoice& choice) {
+void select_first(std::span<const int> order, int count, LayerChoice& choice, int from = 0) {
   for (int place = 0; place < std::ssize(order); ++place) {
     const auto layer = static_cast<size_t>(order[place]);
     choice.rank[layer] = place;
-    choice.selected[layer] = place < count;
+    choice.selected[layer] = place >= from && place < from + count;
   }
 }
 
@@ -102,19 +102,23 @@ int layer_count(double ratio, int layers, const Fidelity& fidelity) {
 }
 
 LayerChoice choose_by_importance(std::span<const double> importance, double ratio,
-                                 const Prior& prior, const Fidelity& fidelity) {
+                                 const Prior& prior, const Fidelity& fidelity, int first_rank) {
   const int layers = static_cast<int>(importance.size());
-  return choose_best(importance, layer_count(ratio, layers, fidelity), prior, fidelity);
+  return choose_best(importance, layer_count(ratio, layers, fidelity), prior, fidelity, first_rank);
 }
 
 LayerChoice choose_best(std::span<const double> importance, int count, const Prior& prior,
-                        const Fidelity& fidelity) {
+                        const Fidelity& fidelity, int first_rank) {
   require_prior(prior);
   const int layers = static_cast<int>(importance.size());
   LayerChoice choice = no_layers(layers);
   if (count < 0 || count > layers) {
     fail(Exit::kUsage, "layer_count = {} cannot be taken from a model of {} layers.", count,
          layers);
+  }
+  if (first_rank < 0 || first_rank > layers - count) {
+    fail(Exit::kUsage, "first_rank = {} leaves no {} layers of the model's {}: {} is the last.",
+         first_rank, count, layers, layers - count);
   }
   for (int layer = 0; layer < layers; ++layer) {
     if (std::isfinite(importance[layer])) continue;
@@ -132,7 +136,7 @@ LayerChoice choose_best(std::span<const double> importance, int count, const Pri
   std::iota(order.rbegin(), order.rend(), 0);  // the higher layer first; kept among equals
   std::stable_sort(order.begin(), order.end(),
                    [&](int a, int b) { return choice.score[a] > choice.score[b]; });
-  select_first(order, count, choice);
+  select_first(order, count, choice, first_rank);
   return choice;
 }
 

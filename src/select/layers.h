@@ -37,11 +37,12 @@ int layer_count(double ratio, int layers, const Fidelity& fidelity);
 // reverses numpy's argsort; where that sorts equals unstably (it depends on the processor) it is
 // not imitated. An importance that is no finite number is refused (kInternal).
 LayerChoice choose_by_importance(std::span<const double> importance, double ratio,
-                                 const Prior& prior, const Fidelity& fidelity);
+                                 const Prior& prior, const Fidelity& fidelity, int first_rank = 0);
 
-// The same with a number of layers in the ratio's place, 0 to all; another is refused (kUsage).
+// The same with a number of layers in the ratio's place, from `first_rank` on: the best so many are
+// passed over. What reaches beyond the model's layers is refused (kUsage).
 LayerChoice choose_best(std::span<const double> importance, int count, const Prior& prior,
-                        const Fidelity& fidelity);
+                        const Fidelity& fidelity, int first_rank = 0);
 
 // Random: the first layer_count() of a uniformly drawn order of all layers, so that with one seed a
 // smaller ratio's layers are among a larger one's.

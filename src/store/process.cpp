@@ -59,6 +59,12 @@ std::string host_name() {
   return name;
 }
 
+uint64_t resident_memory() {
+  uint64_t all = 0, resident = 0;  // in pages
+  std::ifstream("/proc/self/statm") >> all >> resident;
+  return resident * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
 uint64_t peak_memory() {
   rusage usage{};
   if (::getrusage(RUSAGE_SELF, &usage) != 0) return 0;

@@ -21,7 +21,8 @@ bool is_gone(const ProcessId& process);
 
 std::string host_name();
 
-// The most memory that this process has had so far, in bytes.
+// The memory that this process has, and the most that it has had so far, in bytes.
+uint64_t resident_memory();
 uint64_t peak_memory();
 
 // A text as a file name: letters, digits, '.', '_' and '-' as they are, other bytes as %XX,

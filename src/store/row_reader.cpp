@@ -40,6 +40,7 @@ void set(std::vector<SenderPart>& to, const Value& value) {
   for (const Value one : value.get_array()) {
     SenderPart& part = to.emplace_back();
     set(part.context_tokens, one["context_tokens"]);
+    if (uint64_t said = 0; !one["output_tokens"].get(said)) part.output_tokens = said;
     set(part.payload_bytes, one["payload_bytes"]);
     set(part.header_bytes, one["header_bytes"]);
     set(part.prefill_s, one["prefill_s"]);
@@ -55,7 +56,7 @@ struct Field {
 const auto& fields() {
 #define KVC_FIELD(name) \
   Field{#name, [](SampleRow& row, const Value& value) { set(row.name, value); }},
-#define KVC_COLUMN(type, name, units, in_samples, in_cells) KVC_FIELD(name)
+#define KVC_COLUMN(type, name, units, in_samples, in_cells, absent) KVC_FIELD(name)
   static const auto sorted = [] {
     auto all = std::to_array<Field>({KVC_SAMPLE_FIELDS(KVC_FIELD) KVC_SAMPLE_COLUMNS(KVC_COLUMN)});
     std::ranges::sort(all, {}, &Field::name);

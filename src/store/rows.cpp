@@ -58,12 +58,13 @@ KVC_RECORD(RunRecord, run_id, date, argv, config, version, commit, dependencies,
            environment, fingerprints)
 KVC_RECORD(LayerRow, layer, importance, prior, score, rank, selected)
 KVC_RECORD(CellRecord, key, key_json, pair, dataset, method, metric, normalisation, fidelity, dtype,
-           calibration_key, n_planned, recalibration_scored, receiver_alone, layers)
-KVC_RECORD(SenderPart, context_tokens, payload_bytes, header_bytes, prefill_s)
+           calibration_key, n_planned, recalibration_scored, receiver_alone, axes, place, series,
+           layers)
+KVC_RECORD(SenderPart, context_tokens, output_tokens, payload_bytes, header_bytes, prefill_s)
 KVC_RECORD(RecalibrationRecord, key, sample, layers, importance, bytes, return_bytes, seconds,
            answer, score)
-#define KVC_WRITE_COLUMN(type, name, units, in_samples, in_cells) KVC_WRITE_FIELD(name)
-#define KVC_READ_COLUMN(type, name, units, in_samples, in_cells) KVC_READ_FIELD(name)
+#define KVC_WRITE_COLUMN(type, name, units, in_samples, in_cells, absent) KVC_WRITE_FIELD(name)
+#define KVC_READ_COLUMN(type, name, units, in_samples, in_cells, absent) KVC_READ_FIELD(name)
 void to_json(nlohmann::json& json, const SampleRow& record) {
   KVC_SAMPLE_FIELDS(KVC_WRITE_FIELD)
   KVC_SAMPLE_COLUMNS(KVC_WRITE_COLUMN)
@@ -74,7 +75,9 @@ void from_json(const nlohmann::json& json, SampleRow& record){
                                                         dataset, importance, bytes, seconds)
     KVC_RECORD(RankRecord, run_id, rank, host, pid, role, lane, device, transport, load_s,
                calibration_s, sender_prefill_s, wire_s, wait_s, receiver_prefill_s, decode_s,
-               idle_s, peak_host_bytes, peak_device_bytes)
+               idle_s, sender_flops, receiver_flops, calibration_flops, host_joules, gpu_joules,
+               peak_weights_bytes, peak_kv_bytes, peak_activation_bytes, start_host_bytes,
+               peak_host_bytes, peak_device_bytes)
         KVC_RECORD(FailureRecord, key, sample, attempt, step, what)
             KVC_RECORD(QuestionRecord, dataset, fingerprint, sample, sample_id, question, answers,
                        contexts)

@@ -64,12 +64,17 @@ struct CellRecord {
   uint64_t n_planned = 0;             // samples that this run wants of the cell
   bool recalibration_scored = false;  // the score is of its recalibrations' answers too
   bool receiver_alone = false;        // it answers the question without any message
-  std::vector<LayerRow> layers;       // empty: no layers are chosen, or they are not known yet
+  // The parameters that a study varies: those of a plot's x and, where there are two, y axis.
+  // Empty: it is none. series: the cell's label without them.
+  std::vector<std::string> axes;
+  std::vector<double> place;  // their values
+  std::string series;
+  std::vector<LayerRow> layers;  // empty: no layers are chosen, or they are not known yet
 };
 
 // A sender's part in a row, where there are several.
 struct SenderPart {
-  uint64_t context_tokens = 0, payload_bytes = 0, header_bytes = 0;
+  uint64_t context_tokens = 0, output_tokens = 0, payload_bytes = 0, header_bytes = 0;
   double prefill_s = 0;
 };
 
@@ -86,7 +91,7 @@ struct SampleRow {
   bool failed = false;
   std::vector<uint64_t> layer_bytes;  // kv_bytes by layer of the model; empty without KV
   std::vector<SenderPart> senders;    // of which the columns are sums; empty of one sender
-#define KVC_MEMBER(type, name, units, in_samples, in_cells) type name = 0;
+#define KVC_MEMBER(type, name, units, in_samples, in_cells, absent) type name = absent;
   KVC_SAMPLE_COLUMNS(KVC_MEMBER)
 #undef KVC_MEMBER
 };
@@ -150,6 +155,15 @@ struct RankRecord {
   double receiver_prefill_s = 0;
   double decode_s = 0;
   double idle_s = 0;
+  double sender_flops = kNone;  // that its models ran, by what they ran for
+  double receiver_flops = kNone;
+  double calibration_flops = kNone;
+  double host_joules = kNone;  // of the node's processors and of its GPU since it began
+  double gpu_joules = kNone;
+  uint64_t peak_weights_bytes = 0;  // the most that tensors of a sort took at once
+  uint64_t peak_kv_bytes = 0;
+  uint64_t peak_activation_bytes = 0;
+  uint64_t start_host_bytes = 0;   // the process's memory before it loaded a model
   uint64_t peak_host_bytes = 0;    // the most memory that the process had at once
   uint64_t peak_device_bytes = 0;  // the most that its tensors took of a GPU
 };

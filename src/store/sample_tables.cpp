@@ -36,7 +36,7 @@ Table samples_table(const Results& results) {
                [](const auto& row) { return row.record->failed ? 0.0 : row.record->score; })
           .add("failed", "1", "1: no attempt gave an answer that can be scored", of(&S::failed))
           .add("attempt", "1", "the attempt that this row is, from 1", of(&S::attempt));
-#define KVC_ADD(type, name, units, in_samples, in_cells) \
+#define KVC_ADD(type, name, units, in_samples, in_cells, absent) \
   table.add(#name, units, in_samples, of(&S::name));
   KVC_SAMPLE_COLUMNS(KVC_ADD)
 #undef KVC_ADD
@@ -59,6 +59,7 @@ Table senders_table(const Results& results) {
       .add("sample", "1", kPlace, of(&Sent::sample))
       .add("sender", "1", "in the pair's order, from 0", of(&Sent::sender))
       .add("context_tokens", "tokens", "its templated prompt", of(&P::context_tokens))
+      .add("output_tokens", "tokens", "what it generated", of(&P::output_tokens))
       .add("payload_bytes", "B", "sent by it, without headers", of(&P::payload_bytes))
       .add("header_bytes", "B", "of its headers and trailers", of(&P::header_bytes))
       .add("prefill_s", "s", "it reads its context, as in /samples", of(&P::prefill_s))

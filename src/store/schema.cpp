@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "store/results.h"
 #include "store/sample_tables.h"
+#include "store/studies.h"
 #include "store/variants.h"
 
 namespace kvcomm {
@@ -104,7 +105,7 @@ Table cells_table(const Results& results) {
       .add("calibration_s", "s",
            "spent once for all cells that share the calibration, or by this one's recalibrations",
            [](const C& cell) { return cell.calibration_s(); });
-#define KVC_ADD_SUM(type, name, units, in_samples, in_cells) \
+#define KVC_ADD_SUM(type, name, units, in_samples, in_cells, absent) \
   add_sum(table, #name, units, in_cells, &S::name);
   KVC_SAMPLE_COLUMNS(KVC_ADD_SUM)
 #undef KVC_ADD_SUM
@@ -210,6 +211,20 @@ Table ranks_table(const Results& results) {
       .add("receiver_prefill_s", "s", "reading prompts", &R::receiver_prefill_s)
       .add("decode_s", "s", "generating, at this end", &R::decode_s)
       .add("idle_s", "s", "all else: waiting for tasks, reading data", &R::idle_s)
+      .add("sender_flops", "FLOP", "that its models ran as senders", &R::sender_flops)
+      .add("receiver_flops", "FLOP", "that they ran to answer", &R::receiver_flops)
+      .add("calibration_flops", "FLOP", "that they ran to measure importances",
+           &R::calibration_flops)
+      .add("host_joules", "J",
+           "of all processors of its host while it worked (RAPL), whoever used them; NaN: not told",
+           &R::host_joules)
+      .add("gpu_joules", "J", "of its GPU meanwhile (NVML); NaN: none, or not told", &R::gpu_joules)
+      .add("peak_weights_bytes", "B", "the most that weights took at once", &R::peak_weights_bytes)
+      .add("peak_kv_bytes", "B", "likewise of keys and values: caches, contexts, what arrived",
+           &R::peak_kv_bytes)
+      .add("peak_activation_bytes", "B", "likewise of all other tensors", &R::peak_activation_bytes)
+      .add("start_host_bytes", "B", "memory of the process before it loaded a model",
+           &R::start_host_bytes)
       .add("peak_host_bytes", "B", "the most memory that the process had at once",
            &R::peak_host_bytes)
       .add("peak_device_bytes", "B", "the most that its tensors took of a GPU; 0: none there",
@@ -270,11 +285,12 @@ Table runs_table(const Results& results) {
 }  // namespace
 
 std::vector<Table> tables_of(const Results& results) {
-  return {samples_table(results),        senders_table(results),
-          scores_table(results),         questions_table(results),
-          cells_table(results),          layers_table(results),
-          recalibrations_table(results), ranks_table(results),
-          failures_table(results),       runs_table(results)};
+  return {samples_table(results), senders_table(results),
+          scores_table(results),  questions_table(results),
+          cells_table(results),   layers_table(results),
+          studies_table(results), recalibrations_table(results),
+          ranks_table(results),   failures_table(results),
+          runs_table(results)};
 }
 
 }  // namespace kvcomm

@@ -32,15 +32,6 @@ std::string first_value(const char* file, const std::string& key) {
   return "unknown";
 }
 
-std::string machine() {
-  utsname name{};
-  uname(&name);
-  return fmt::format("{}; {}; {} cores; {} memory; {} {}", name.nodename,
-                     first_value("/proc/cpuinfo", "model name"),
-                     std::thread::hardware_concurrency(), first_value("/proc/meminfo", "MemTotal"),
-                     name.sysname, name.release);
-}
-
 // The settings that can change how a run behaves.
 std::map<std::string, std::string> environment() {
   std::map<std::string, std::string> chosen;
@@ -89,6 +80,15 @@ std::string fingerprint_name(const Plan& plan, const Dataset& dataset) {
 
 }  // namespace
 
+std::string machine_text() {
+  utsname name{};
+  uname(&name);
+  return fmt::format("{}; {}; {} cores; {} memory; {} {}", name.nodename,
+                     first_value("/proc/cpuinfo", "model name"),
+                     std::thread::hardware_concurrency(), first_value("/proc/meminfo", "MemTotal"),
+                     name.sysname, name.release);
+}
+
 std::string program_version() { return kVersion; }
 
 std::string version_text() {
@@ -106,7 +106,7 @@ RunRecord describe_program(const std::vector<std::string>& argv) {
           .version = kVersion,
           .commit = kCommit,
           .dependencies = dependencies(),
-          .machine = machine(),
+          .machine = machine_text(),
           .environment = environment()};
 }
 

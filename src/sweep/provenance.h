@@ -22,6 +22,9 @@ void require_same_data(const Plan& plan, const Journals& journals);
 
 std::string program_version();  // "0.1.0"
 
+// "host; processor; cores; memory; system".
+std::string machine_text();
+
 // The program's version and commit and those of the libraries in use, a line each.
 std::string version_text();
 

@@ -96,10 +96,11 @@ TEST(Message, HeadersAndTrailersComeBackAsTheyWere) {
   EXPECT_FALSE(back.tensors[2].first_row_only);
   EXPECT_EQ(back.failure, "no memory");
 
-  const Trailer trailer{1.5, 0.75, 0.25, 3e-9, 99, {1, ~uint64_t{0}}, "lost"};
+  const Trailer trailer{1.5, 0.75, 0.25, 3e-9, 42.5, 99, {1, ~uint64_t{0}}, "lost"};
   const Trailer again = decode_trailer(encode(trailer));
   EXPECT_EQ(again.sender_decode_s, 0.75);
   EXPECT_EQ(again.hidden_s, 3e-9);
+  EXPECT_EQ(again.sender_joules, 42.5);
   EXPECT_EQ(again.sums, trailer.sums);
   EXPECT_EQ(again.failure, "lost");
   EXPECT_EQ(decode_answer(encode_answer("busy")), "busy");
@@ -332,7 +333,7 @@ TEST(Faulty, ANoteThatIsNotTheSendersIsAnError) {
     EXPECT_NE(error_of([&] { receive(flipped(ControlMessage::kHeader, byte)); }), "") << byte;
   }
   EXPECT_NE(error_of([&] { receive(flipped(ControlMessage::kHeader, header - 1)); }), "");
-  for (size_t byte = 32; byte < trailer; ++byte) {  // behind the times
+  for (size_t byte = 40; byte < trailer; ++byte) {  // behind the times and joules
     EXPECT_NE(error_of([&] { receive(flipped(ControlMessage::kTrailer, byte)); }), "") << byte;
   }
   EXPECT_THAT(error_of([&] {

@@ -40,7 +40,8 @@ TEST_F(ConfigTest, UnknownNamesAreRefusedWithTheNearMiss) {
             "sweep.toml:11:1: there is no method 'kvcom'. Did you mean 'kvcomm'?"},
            {"[[method]]\nname = 'telepathy'\n",
             "sweep.toml:11:1: there is no method 'telepathy'. The methods are baseline, skyline, "
-            "kvcomm, kvcomm_s, random, contiguous, ac, nld, cipher."},
+            "kvcomm, kvcomm_s, random, contiguous, ac, nld, cipher, "
+            "hidden_prepend, token_study."},
            {"[fidelity]\nsink_tokn = true\n",
             "sweep.toml:11:1: [fidelity] has no key 'sink_tokn'. Did you mean 'sink_token'?"},
            {"[fidelity]\nname = 'mine'\n",
@@ -58,7 +59,8 @@ TEST_F(ConfigTest, UnknownNamesAreRefusedWithTheNearMiss) {
             "ratio, seed, control, control_seed."},
            {"[[method]]\nratio = 1\n",
             "sweep.toml:10:1: [[method]] has no name; give one of baseline, skyline, kvcomm, "
-            "kvcomm_s, random, contiguous, ac, nld, cipher."}}) {
+            "kvcomm_s, random, contiguous, ac, nld, cipher, "
+            "hidden_prepend, token_study."}}) {
     EXPECT_EQ(refusal(kSmall + added), sentence);
   }
 }

@@ -149,10 +149,11 @@ TEST_F(ConfigTest, MethodsResolveToEveryParameter) {
       load(kSmall + method("name = 'kvcomm'") + method("name = 'random'\nratio = 1") +
            method("name = 'kvcomm'\nlayers = [3, 0]"));
   EXPECT_EQ(config.methods[0].resolved.dump(), R"({"model":"receiver"})");
-  EXPECT_EQ(config.methods[1].resolved.dump(),
-            R"({"ratio":0.5,"layer_count":null,"layer_counts":null,"alpha":1.0,"mu":0.5,)"
-            R"("sigma":10.0,"calibration_samples":1,"layers":null,"calibration":"evaluated",)"
-            R"("recalibrate_every":0,"control":null,"control_seed":0})");
+  EXPECT_EQ(
+      config.methods[1].resolved.dump(),
+      R"({"ratio":0.5,"layer_count":null,"layer_counts":null,"alpha":1.0,"mu":0.5,)"
+      R"("sigma":10.0,"first_rank":0,"calibration_samples":1,"layers":null,"calibration":"evaluated",)"
+      R"("recalibrate_every":0,"control":null,"control_seed":0})");
   // Keys know nothing of parameters that are younger than they and that nobody set.
   EXPECT_EQ(keyed_parameters(config.methods[1]).dump(),
             R"({"ratio":0.5,"layer_count":null,"layer_counts":null,"alpha":1.0,"mu":0.5,)"

@@ -26,6 +26,8 @@ inline std::vector<MethodSpec> method_variants() {
     if (type.name == "contiguous") set = {{"from", 1}, {"to", 2}};
     if (type.name == "ac") set = {{"k", 2}, {"j", 1}};
     if (type.name == "nld" || type.name == "cipher") set = {{"phase1_tokens", 6}};
+    if (type.name == "hidden_prepend") set = {{"k", 2}, {"j", 1}};
+    if (type.name == "token_study") set = {{"layer", 1}, {"answer", "text"}};
     specs.push_back(make_method_spec(type, set, 42));
   }
   const auto add = [&](const char* name, const Json& set) {
@@ -38,6 +40,8 @@ inline std::vector<MethodSpec> method_variants() {
   add("kvcomm", Json{{"layers", std::vector<int>{0, 3}}});
   add("ac", {{"f", "sum"}, {"k", 0}, {"j", 3}});
   add("ac", {{"f", "mean"}, {"k", 3}, {"j", 0}});
+  add("hidden_prepend", {{"k", 0}, {"j", 3}});
+  add("token_study", {{"layer", 3}, {"mode", "remove"}, {"answer", "text"}, {"model", "sender"}});
   add("nld", {{"phase1_tokens", 3}, {"sender_aware", true}});
   return specs;
 }
@@ -105,8 +109,12 @@ class TinyPair {
     const auto element = static_cast<int64_t>(model().options().dtype().itemsize());
     Batch reader = batch(sender);
     const auto samples = static_cast<int64_t>(reader.size());
-    if (kind == PayloadKind::kHidden)
-      return static_cast<uint64_t>(samples * config.hidden * element);
+    int64_t tokens = 0;
+    for (const auto& ids : reader.context_ids()) tokens += std::ssize(ids);
+    if (kind == PayloadKind::kHidden) {
+      const int64_t rows = spec.name == "ac" ? samples : tokens;
+      return static_cast<uint64_t>(rows * config.hidden * element);
+    }
     if (kind == PayloadKind::kTokens || kind == PayloadKind::kVectors) {
       const int64_t a_row = kind == PayloadKind::kTokens ? 4 : config.hidden * element;
       return static_cast<uint64_t>(rows_said(spec, sender) * a_row);
@@ -117,8 +125,6 @@ class TinyPair {
     // The first token of the whole context is the first sender's.
     const int64_t others =
         fidelity_.sink_token && sender == 0 ? config.layers - std::ssize(whole) : 0;
-    int64_t tokens = 0;
-    for (const auto& ids : reader.context_ids()) tokens += std::ssize(ids);
     return static_cast<uint64_t>(2 * config.kv_heads * config.head_dim * element *
                                  (std::ssize(whole) * tokens + others * samples));
   }

@@ -24,7 +24,8 @@ from twin_methods import PAPER, RELEASE, Twin, mix  # noqa: E402
 TIE = 1e-4  # two best logits as near as this may change places in float32
 WHOLE = "kvcomm(ratio=1)"
 FIDELITIES = {"paper": PAPER, "release": RELEASE}
-KINDS = {"nld": "token_bytes", "cipher": "vector_bytes", "ac": "hidden_bytes"}  # else kv_bytes
+KINDS = {"nld": "token_bytes", "cipher": "vector_bytes", "ac": "hidden_bytes",
+         "hidden_prepend": "hidden_bytes"}  # else kv_bytes
 ALL = "".join([
     method_table("baseline"), method_table("baseline", model="sender"),
     method_table("skyline"), method_table("skyline", model="sender"),
@@ -73,6 +74,7 @@ def parsed(method):
 
 class Methods(SystemTest):
     PAIRS, PROMPTS = PAIRS, PROMPTS
+    KIND = "demo"  # the table of the prompts
 
     @classmethod
     def setUpClass(cls):
@@ -97,7 +99,7 @@ class Methods(SystemTest):
             text += pair_table(senders if len(senders) > 1 else senders[0], receiver, name=pair)
         sweep = self.written(name, methods, text, run)
         wording = self.folder / f"{name}-prompts.toml"
-        wording.write_text("[demo]\n" + toml_keys(self.PROMPTS))
+        wording.write_text(f"[{self.KIND}]\n" + toml_keys(self.PROMPTS))
         outcome = sweep.run(name, ranks, sets=[f"paths.prompts={wording}"])
         found = tables(sweep.results(name)) if sweep.results(name).exists() else self.fail(str(outcome))
         self.check(outcome, 3 if found["samples"]["failed"].any() else 0)
@@ -145,6 +147,13 @@ class Methods(SystemTest):
             answers[pair, method] = expected
         self.assertFalse(bool(wrong), "\n".join([f"{len(wrong)} differences under {fidelity}", *wrong]))
         return answers
+
+    def check_various(self, answers, at_least):
+        """So many methods of each pair answer differently, else equal answers would show little."""
+        for pair in self.PAIRS:
+            told = {tuple(answer.text for answer in of_method) for (name, _), of_method in answers.items()
+                    if name == pair}
+            self.assertGreaterEqual(len(told), at_least, pair)
 
     def differing_places(self, samples, sums, parameters, limit):
         """Samples held out for calibration are the last ones, whatever the limit."""
@@ -384,6 +393,7 @@ class Several(Methods):
     ALONE = ("qwen2-two", "llama3-tied")
     PAIRS = {pair: PAIRS[pair] for pair in ALONE} | {"llama-team": TEAMS["llama-team"]}
     PROMPTS = PROMPTS | {"other_answer": "{index} wrote {answer}"}
+    METRIC = "edit_similarity"
 
     @classmethod
     def setUpClass(cls):
@@ -397,7 +407,7 @@ class Several(Methods):
         data.write_text("".join(json.dumps(record | dict(zip(fields, record["context"]))) + "\n"
                                 for record in self.records))
         dataset = dataset_table("mine", data, id="id", context=fields, question="question", answers="answers",
-                                prompts="demo", metric="edit_similarity", max_new_tokens=MAX_NEW_TOKENS)
+                                prompts=self.KIND, metric=self.METRIC, max_new_tokens=MAX_NEW_TOKENS)
         return self.sweep_on(name, dataset, methods, pairs, run=run)
 
     def check_apart(self, answers, start):
@@ -559,6 +569,71 @@ class HeldOut(Several):
     def test_two_senders(self):
         found = self.swept("team", ["llama-team"], self.METHODS, 'fidelity = "release"', ranks=3)
         self.compared(found, RELEASE)
+
+
+class HiddenStudy(Methods):
+    """All tokens of the context, as they are at the input of one layer, in front of the question at another's."""
+
+    METHODS = "".join([
+        method_table("hidden_prepend", k=[0, 2], j=[0, 1, 3]),
+        method_table("hidden_prepend", k=1, j=3),
+        method_table("hidden_prepend", k=3, j=3),
+        method_table("hidden_prepend", k=2, j=1, control=Controls.ALL),
+    ])
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        # Contexts shorter than the question, as long, and longer; the longest takes the twin as long as all of these.
+        cls.records = [cls.records[place] for place in (2, 3, 4, 6, 8)]
+
+    def check_study(self, fidelity, run="", ranks=1):
+        found = self.swept(fidelity, None, self.METHODS, f'fidelity = "{fidelity}"\n{run}', ranks)
+        answers = self.compared(found, FIDELITIES[fidelity])
+        self.check_various(answers, 11)
+
+    def test_paper(self):
+        self.check_study("paper")
+
+    def test_release(self):
+        self.check_study("release", "prefill_tokens = 16", ranks=2)
+
+
+class TokenStudy(Several):
+    """Prompts of which all tokens but one are erased at the input of a layer, or that one; letters and texts."""
+
+    PAIRS, KIND, METRIC = PAIRS, "choice", "accuracy"
+    MODES, MODELS, READS = ["retain", "remove"], ["receiver", "sender"], ["question", "context_and_question"]
+    LETTERS = "".join([
+        method_table("token_study", layer=[0, 1, 3], mode=MODES, token=["first", "last", "none"]),
+        method_table("token_study", layer=[0, 1, 3], mode=MODES, token="random", draw=["sample", "layer"],
+                     token_seed=[0, 7]),
+    ])
+    TEXTS = "".join([
+        method_table("token_study", model=MODELS, reads=READS, layer=1, answer=["letter", "text"]),
+        method_table("token_study", layer=0, mode=MODES, token="first", answer="text"),
+        method_table("token_study", layer=[0, 3], mode=MODES, token="random", draw="layer", token_seed=7, answer="text"),
+        method_table("token_study", layer=1, mode="remove", token="random", token_seed=0, draw="sample", answer="text"),
+        method_table("token_study", layer=3, mode="retain", token="none", answer="text"),
+        method_table("token_study", reads=READS[1], layer=0, mode="remove", token="none", answer="text"),
+    ])
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.records = [{**record, "answers": [letter]} for letter, record in zip("ABCDA", several(1))]
+
+    def test_letters(self):
+        found = self.swept("letters", methods=self.LETTERS, run="prefill_tokens = 16")
+        self.check_various(self.compared(found, PAPER), 13)
+
+    def test_texts(self):
+        self.check_various(self.compared(self.swept("texts", methods=self.TEXTS), PAPER), 13)
+
+    def test_prompts_too_long(self):
+        most = {"max_input_tokens": 60}
+        run = toml_keys({"fidelity": "release", "prefill_tokens": 16, **most})
+        self.check_various(self.compared(self.swept("long", None, self.TEXTS, run, ranks=2), RELEASE, **most), 13)
 
 
 if __name__ == "__main__":

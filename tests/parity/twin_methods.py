@@ -65,7 +65,7 @@ def lengths(sequences):
     return [len(sequence) for sequence in sequences]
 
 
-# Controls: what goes over the wire in a message's place
+# Drawing, and controls: what goes over the wire in a message's place
 
 def mix(x):
     """The step of splitmix64, modulo 2^64; x is an int or an array of uint64."""
@@ -76,12 +76,17 @@ def mix(x):
     return z ^ (z >> 31)
 
 
+def key_of(seed, *words):
+    """The number that a seed and the words after it draw."""
+    key = mix(seed)
+    for word in words:
+        key = mix(key + word)
+    return key
+
+
 def noise(like, seed, sample, sender, layer, part):
     """Normal numbers, by Box and Muller, with the mean and the standard deviation of the tensor `like`."""
-    key = mix(seed)
-    for word in (sample, sender, layer + 1, part):
-        key = mix(key + word)
-    at = key + 2 * np.arange((like.size + 1) // 2, dtype=np.uint64)
+    at = key_of(seed, sample, sender, layer + 1, part) + 2 * np.arange((like.size + 1) // 2, dtype=np.uint64)
     radius = np.sqrt(-2 * np.log(((mix(at) >> 11) + 1) * 2.0**-53))
     turn = 2 * np.pi * ((mix(at + 1) >> 11) * 2.0**-53)
     numbers = np.stack([radius * np.cos(turn), radius * np.sin(turn)], -1).reshape(-1)[:like.size]
@@ -297,27 +302,68 @@ class Twin:
     def contiguous(self, sample, to, **first):
         return self.shared(sample, range(first["from"], to + 1))
 
-    # AC
+    # Hidden states: AC, and the paper's study of all tokens' in front of the question's
 
-    def ac(self, sample, f="replace", k=26, j=26):
-        seen, ids = [], self.context_ids(sample)
+    def inputs(self, model, ids, k):
+        """[n, hidden]: what a prompt's tokens are at the input of layer k."""
+        seen = []
 
         def note(layer, x):
-            seen.extend([x[-1]] if layer == k else [])
+            seen.extend([x] if layer == k else [])
             return x
 
+        Sequence(model).feed(model.table[ids], at_input=note)
+        return seen[0]
+
+    def given_hidden(self, sample, sent, at_input, starts=None):
+        """The receiver's answer, where at_input changes what it reads by what was sent."""
+        x = self.receiver.table[self.question_ids(sample)]
+        ending = self.ending(self.receiver, wrapped=True)
+        generated = greedy(Sequence(self.receiver, starts=starts), x, self.max_new_tokens, ending, at_input=at_input)
+        return self.done(generated, ending, context=[len(self.context_ids(sample))], sent=[4 * sent.size])
+
+    def ac(self, sample, f="replace", k=26, j=26):
         def inject(layer, x):
             if layer != j:
                 return x
             last = {"replace": sent, "sum": x[-1] + sent, "mean": (x[-1] + sent) / 2}[f]
             return np.concatenate([x[:-1], last[None]])
 
-        Sequence(self.sender).feed(self.sender.table[ids], at_input=note)
-        sent = self.sent(sample, seen[0], 0, k)
-        x = self.receiver.table[self.question_ids(sample)]
-        ending = self.ending(self.receiver, wrapped=True)
-        generated = greedy(Sequence(self.receiver), x, self.max_new_tokens, ending, at_input=inject)
-        return self.done(generated, ending, context=[len(ids)], sent=[4 * sent.size])
+        sent = self.sent(sample, self.inputs(self.sender, self.context_ids(sample), k)[-1], 0, k)
+        return self.given_hidden(sample, sent, inject)
+
+    def hidden_prepend(self, sample, k, j):
+        """From layer j on one matrix of the context's rows and the question's; below it the question's alone."""
+        def prepend(layer, x):
+            return np.concatenate([sent, x]) if layer == j else x
+
+        sent = self.sent(sample, self.inputs(self.sender, self.context_ids(sample), k), 0, k)
+        starts = [len(sent) if layer < j else 0 for layer in range(self.receiver.layers)]
+        return self.given_hidden(sample, sent, prepend, starts)
+
+    # The paper's study of single tokens
+
+    def token_study(self, sample, model="receiver", reads="question", layer=0, mode="retain", token="last",
+                    draw="sample", token_seed=0, answer="letter"):
+        """One model alone, at the input of whose layer all of the prompt's rows but one are zeroed, or that one."""
+        def erase(at, x):
+            return np.where(erased[:, None], 0, x) if at == layer else x
+
+        model = self.sender if model == "sender" else self.receiver
+        key = {"question": "baseline", "context_and_question": "skyline"}[reads]
+        ids = self.cut(self.ids(self.filled(key, sample)))
+        drawn = key_of(token_seed, sample["key"][0], *([layer + 1] if draw == "layer" else [])) % len(ids)
+        row = {"first": 0, "last": len(ids) - 1, "random": drawn, "none": -1}[token]
+        erased = (np.arange(len(ids)) == row) != (mode == "retain")
+        sequence, x = Sequence(model), model.table[ids]
+        if answer == "text":
+            ending = self.ending(model)
+            return self.done(greedy(sequence, x, self.max_new_tokens, ending, ids, erase), ending)
+        letters = sorted(one for letter in "ABCD" for one in self.text.encode(letter))
+        assert len(letters) == 4, letters
+        logits = sequence.feed(x, erase)[letters]
+        ids = [letters[logits.argmax()]]
+        return Answer(ids, self.text.decode(ids), [tuple(np.sort(logits)[:-3:-1])])
 
     # NLD and CIPHER
 

@@ -22,6 +22,8 @@ EVERY_KEY = "".join([
     dataset_table("mine", "mine.jsonl", question="q", answers="a", id="id", limit=1),
     method_table("baseline", limit=1), method_table("skyline"), method_table("nld", control="deranged"),
     *(method_table(name, control="noise", control_seed=1) for name in ("random", "ac", "cipher")),
+    method_table("hidden_prepend", k=1, j=2, control="noise", control_seed=1), method_table("hidden_prepend", every=2),
+    method_table("token_study", layer=1, token="random", token_seed=1), method_table("token_study", every=2),
     method_table("contiguous", from_=1, to=2, control="zero"), method_table("contiguous", sweep_width=2),
     *(method_table(name, control="zero", **layers) for name in ("kvcomm", "kvcomm_s")
       for layers in ({"ratio": 0.5}, {"layer_count": 1}, {"layer_counts": "all"}, {"layers": [1]})),

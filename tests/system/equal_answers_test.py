@@ -36,9 +36,9 @@ class EqualAnswers(SystemTest):
         answers = {}
         for row in self.reference:
             answers.setdefault(row["method"], []).append(row["answer"])
-        # Baseline and skyline of either end, ac, nld, cipher. Not kvcomm_s: where nothing precedes them, a shift
+        # Baseline and skyline of either end, ac, nld, cipher, the two studies. Not kvcomm_s: where nothing precedes them, a shift
         # of all the receiver's tokens changes no distance, and rotary positions are relative.
-        others = 7
+        others = 9
         self.assertEqual(len({tuple(of_method) for of_method in answers.values()}), others + len(set(sent)))
         for method, of_method in answers.items():
             self.assertGreater(len(set(of_method)), 5, method)
@@ -106,9 +106,11 @@ class EqualAnswers(SystemTest):
         self.assertEqual(set(kinds.loc["ac", "hidden_bytes"]), {HIDDEN * element})
         self.assertTrue(kinds.loc["nld", "token_bytes"].between(4, 6 * 4).all())
         self.assertTrue(kinds.loc["cipher", "vector_bytes"].between(HIDDEN * element, 4 * HIDDEN * element).all())
+        hidden = samples["method"].str.startswith("hidden_prepend")
+        self.assertTrue((samples["hidden_bytes"] == HIDDEN * element * samples["context_tokens"])[hidden].all())
         parts = samples[["kv_bytes", "token_bytes", "vector_bytes", "hidden_bytes"]]
         self.assertTrue((samples["payload_bytes"] == parts.sum(axis=1)).all())
-        talks = ~samples["method"].str.startswith(("baseline", "skyline"))
+        talks = ~samples["method"].str.startswith(("baseline", "skyline", "token_study"))
         self.assertTrue(((parts > 0).sum(axis=1) == talks).all(), "one kind, where anything goes over")
         self.assertTrue(((samples["header_bytes"] > 0) == talks).all())
         self.assertTrue(((samples["context_tokens"] > 0) == talks).all())
@@ -149,11 +151,10 @@ class EqualAnswers(SystemTest):
     def test_tables_are_data_frames(self):
         frames = tables(self.all.results("one"))
         self.assertEqual({name: len(frames[name]) for name in TABLES},
-                         {"samples": 160, "senders": 0, "scores": 0, "questions": 10, "cells": 16, "layers": 36,
-                          "recalibrations": 0, "ranks": 1,
-                          "failures": 0, "runs": 1})
-        self.assertEqual(list(frames["cells"]["n"]), [10] * 16)
-        self.assertEqual(list(frames["cells"]["n_failed"]), [0] * 16)
+                         {"samples": 180, "senders": 0, "scores": 0, "questions": 10, "cells": 18, "layers": 36,
+                          "studies": 0, "recalibrations": 0, "ranks": 1, "failures": 0, "runs": 1})
+        self.assertEqual(list(frames["cells"]["n"]), [10] * 18)
+        self.assertEqual(list(frames["cells"]["n_failed"]), [0] * 18)
         self.assertTrue(np.isfinite(frames["cells"]["score"]).all())
 
     def test_merge_writes_the_same_bytes(self):

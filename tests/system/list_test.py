@@ -19,8 +19,8 @@ class List(SystemTest):
         methods, forms, parameters = outcome.out.split("\n\n")
         names = [line.split()[0] for line in methods.splitlines()[2:]]
         self.assertEqual(names, ["baseline", "skyline", "kvcomm", "kvcomm_s", "random", "contiguous", "ac", "nld",
-                                 "cipher"])
-        for kind in ("keys and values", "a hidden state", "token ids", "vectors"):
+                                 "cipher", "hidden_prepend", "token_study"])
+        for kind in ("keys and values", "a hidden state", "token ids", "vectors", "hidden states"):
             self.assertIn(kind, methods)
             self.assertRegex(forms, rf"{kind} +.* x ")
         self.assertRegex(parameters, r"\nac +f +\"replace\" +.*replace, sum, mean")
@@ -33,7 +33,8 @@ class List(SystemTest):
             "kvcomm_s": f"2 of 4 layers: {2 * layer} B a context token",
             "random": f"2 of 4 layers: {2 * layer} B a context token",
             "contiguous": f"1 of 4 layers: {layer} B a context token",
-            "ac": f"{32 * 4} B a sample", "nld": "4 B a token generated", "cipher": f"{32 * 4} B a step generated"})
+            "ac": f"{32 * 4} B a sample", "nld": "4 B a token generated", "cipher": f"{32 * 4} B a step generated",
+            "hidden_prepend": f"{32 * 4} B a context token", "token_study": "nothing"})
         half = self.costs()
         self.assertEqual(half["kvcomm"], f"2 of 4 layers: {layer} B a context token")
         self.assertEqual(half["ac"], f"{32 * 2} B a sample")

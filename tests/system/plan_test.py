@@ -7,7 +7,8 @@ import tomllib
 from support import (METHODS, REPOSITORY, Outcome, SystemTest, call, demo_records, main, make_model, method_table,
                      pair_table, tables)
 
-COLUMNS = ["samples", "stored", "layers sent", "context tokens", "prompt tokens", "crosses the wire", "sent"]
+COLUMNS = ["samples", "stored", "layers sent", "context tokens", "prompt tokens", "crosses the wire", "sent",
+           "computed"]
 KVCOMM = method_table("baseline") + method_table("kvcomm", ratio=0.5)
 
 
@@ -30,7 +31,7 @@ class Plan(SystemTest):
         """The tables by their headings, the sums by pair, and the sentences on what is absent."""
         self.check(outcome)
         text, _, absent = outcome.out.partition("\nBefore `kvcomm run`:\n")
-        *blocks, sums = text.partition("\n\n~: ")[0].strip().split("\n\n")
+        *blocks, sums = re.split(r"\n\n(?:~: |About |Hours )", text)[0].strip().split("\n\n")
         self.memory = next((block for block in blocks if block.startswith("memory of a rank\n")), "")
         return ({block.splitlines()[0]: cells_of(block) for block in blocks if block != self.memory},
                 cells_of(sums), absent.splitlines())
@@ -152,7 +153,7 @@ class Plan(SystemTest):
         heading, cells = self.only(found)
         self.assertEqual(heading, "tiny on qasper (500 samples as published; the file is absent)")
         self.assertEqual(list(cells["kvcomm(ratio=0.5)"].values()),
-                         ["500", "0", "2 of 4", "?", "?", "256 B a context token", "?"])
+                         ["500", "0", "2 of 4", "?", "?", "256 B a context token", "?", "?"])
         self.assertEqual(absent, [f"The data set 'qasper' is not in '{empty}': `launch/fetch/data.py qasper "
                                   f"--to {empty}` fetches it."])
         self.assertEqual(sweep.run("refused", sets=[f"paths.data={empty}"]).code, 2)

@@ -23,8 +23,9 @@ from tiny import (CHECKPOINTS, METHODS, TOKENIZER, WORDS, dataset_table, make_mo
 
 REPOSITORY, BUILD = (Path(argument).resolve() for argument in sys.argv[1:3])
 PROGRAM = BUILD / "kvcomm"
-TABLES = ("samples", "senders", "scores", "questions", "cells", "layers", "recalibrations", "ranks", "failures", "runs")
-SECONDS = re.compile(r"_s$")
+TABLES = ("samples", "senders", "scores", "questions", "cells", "layers", "studies", "recalibrations", "ranks",
+          "failures", "runs")
+MEASURED = re.compile(r"_(s|joules)$")
 DEVICE = os.environ.get("KVCOMM_TEST_DEVICE", "cpu")  # where models run, whatever the machine has
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMPI_ALLOW_RUN_AS_ROOT": "1",
                "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "XDG_CACHE_HOME": str(BUILD / "cache")}
@@ -108,9 +109,9 @@ def tables(path):
 
 
 def rows(path, leave_out=()):
-    """What /samples says but for its durations, sorted: what two runs of the same work must share."""
+    """What /samples says but for its durations and joules, sorted: what two runs of the same work must share."""
     samples = tables(path)["samples"]
-    kept = [name for name in samples.columns if not SECONDS.search(name) and name not in leave_out]
+    kept = [name for name in samples.columns if not MEASURED.search(name) and name not in leave_out]
     frame = samples[kept].sort_values(["pair", "dataset", "method", "sample"])
     return [dict(zip(kept, row)) for row in frame.itertuples(index=False)]
 

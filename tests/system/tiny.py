@@ -45,6 +45,8 @@ METHODS = "".join([
     method_table("ac", k=2, j=1),
     method_table("nld", phase1_tokens=6),
     method_table("cipher", phase1_tokens=4),
+    method_table("hidden_prepend", k=2, j=1),
+    method_table("token_study", layer=1, mode="remove", token="random", answer="text"),
 ])
 
 
