@@ -19,6 +19,13 @@ from pathlib import Path
 from kvcomm_results import agreement, costs, gains, layout, read, studies, summarise
 
 
+NOTHING_OF = {
+    "studies": "There are no studies: no cells differ in a parameter that is an axis (docs/results.md, studies).",
+    "agreement": "There is no agreement to show: it needs cells of kvcomm, ranked by calibration, on two data sets of "
+                 "a pair, in one results.h5.",
+}
+
+
 def options():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path, help="a results.h5, or the folder that holds it")
@@ -74,6 +81,9 @@ def main():
         table.to_csv(sys.stdout, index=False)
         return
     markdown = arguments.format == "markdown"
+    if len(table) == 0 and (arguments.studies or arguments.agreement):
+        print(NOTHING_OF["studies" if arguments.studies else "agreement"], file=sys.stderr)
+        return
     texts = []
     for heading, lines, left in blocks(table, arguments):
         lines = (layout.as_markdown if markdown else layout.as_text)(lines, left)

@@ -220,17 +220,18 @@ class PlanWriter {
 
   std::string hours_text() const {
     if (all_.work.flops == 0) return "";
+    if (all_.left.flops == 0) return all_.work_open ? "" : "\nNothing is left to do.\n";
     if (!rates_) {
       return "\nHours are not known, as no row of this sweep was answered on this kind of machine: "
              "run it with --limit 4 and plan again, or plan with --hours, which measures this "
              "machine's products and reads of memory.\n";
     }
     const double hours = seconds_at(*rates_, all_.left) / 3600;
-    return fmt::format(
+    const std::string told = fmt::format(
         "\nAbout {:.2g} hours on one lane for what is not stored, if answers are as long as they "
-        "may "
-        "be, without calibration and loading: {}.\n",
+        "may be, without calibration and loading: {}.\n",
         hours, rates_->source);
+    return told + (all_.work_open ? "What is absent comes on top.\n" : "");
   }
 
   // What each end of a pair takes: a rank has one of them, or both.

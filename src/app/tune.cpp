@@ -45,6 +45,12 @@ std::string tuned_text(const Tuned& choice) {
       text_table(rows));
 }
 
+// A sweep's, by that itself, its TOML file or its results.h5.
+std::filesystem::path folder_of(const std::filesystem::path& sweep) {
+  if (sweep.extension() == ".toml") return load_config(sweep, {}).run.output;
+  return std::filesystem::is_regular_file(sweep) ? sweep.parent_path() : sweep;
+}
+
 }  // namespace
 
 void add_tune_options(CLI::App& command, TuneArguments& arguments) {
@@ -61,9 +67,7 @@ void add_tune_options(CLI::App& command, TuneArguments& arguments) {
 }
 
 Exit tune_command(const TuneArguments& arguments) {
-  const std::filesystem::path folder = std::filesystem::path(arguments.sweep).extension() == ".toml"
-                                           ? load_config(arguments.sweep, {}).run.output
-                                           : std::filesystem::path(arguments.sweep);
+  const std::filesystem::path folder = folder_of(arguments.sweep);
   if (journal_files(folder).empty()) {
     fail(Exit::kUsage, "There are no journals in '{}': run the sweep first, or give its folder.",
          (folder / "journal").string());

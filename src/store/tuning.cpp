@@ -204,11 +204,13 @@ class Choice {
                                  : std::ranges::lower_bound(common, options.choose_by);
     Split split{{common.begin(), first_other}, {first_other, common.end()}};
     if (split.seen.size() < 2 || split.others.size() < 2) {
+      const CellResult& fewest = *fewest_rows();
       fail(Exit::kUsage,
            "{} on {}: {} samples would choose and {} others score, of {} that all cells of {} "
-           "layers have; two each are the least. Run more samples, or change --choose-by.",
+           "layers have ({} has {}); two each are the least. Run more samples of that, or change "
+           "--choose-by.",
            std::get<0>(place_), std::get<1>(place_), split.seen.size(), split.others.size(),
-           common.size(), layers_);
+           common.size(), layers_, fewest.cell.method, fewest.n());
     }
     for (const CellResult* cell : settings_) {
       if (calibrated_by(*cell) <= split.others.front()) continue;
@@ -219,6 +221,14 @@ class Choice {
            split.others.front());
     }
     return split;
+  }
+
+  const CellResult* fewest_rows() const {
+    const CellResult* fewest = untuned_;
+    for (const auto* cells : {&settings_, &random_, &contiguous_}) {
+      for (const CellResult* cell : *cells) fewest = cell->n() < fewest->n() ? cell : fewest;
+    }
+    return fewest;
   }
 
   // Against the mean of some cells on each sample.
@@ -268,8 +278,9 @@ class Choice {
   Split split_;
 };
 
-// Of one method's choices.
+// Of one method's choices, where there are several.
 void mark_smallest(std::span<Tuned> choices) {
+  if (choices.size() < 2) return;
   const Tuned& best = *std::ranges::max_element(choices, {}, &Tuned::seen_score);
   const double enough = best.seen_score - best.seen_error;
   const auto smallest =

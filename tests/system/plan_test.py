@@ -31,7 +31,7 @@ class Plan(SystemTest):
         """The tables by their headings, the sums by pair, and the sentences on what is absent."""
         self.check(outcome)
         text, _, absent = outcome.out.partition("\nBefore `kvcomm run`:\n")
-        *blocks, sums = re.split(r"\n\n(?:~: |About |Hours )", text)[0].strip().split("\n\n")
+        *blocks, sums = re.split(r"\n\n(?:~: |About |Hours |Nothing )", text)[0].strip().split("\n\n")
         self.memory = next((block for block in blocks if block.startswith("memory of a rank\n")), "")
         return ({block.splitlines()[0]: cells_of(block) for block in blocks if block != self.memory},
                 cells_of(sums), absent.splitlines())
