@@ -191,15 +191,17 @@ Exit plan_command(const SweepArguments& arguments) {
   return text.some_fail ? Exit::kSomeFailed : Exit::kOk;
 }
 
-Exit merge_command(const std::string& given, Keys keys) {
+std::filesystem::path swept_folder(const std::string& given) {
   const std::filesystem::path path = std::filesystem::absolute(given);
-  const std::string output =
-      std::filesystem::is_regular_file(path) ? path.parent_path().string() : given;
-  if (journal_files(output).empty()) {
-    fail(Exit::kUsage, "There are no journals in '{}': give the folder that a sweep wrote to.",
-         output + "/journal");
-  }
-  print_tables(merge_and_log(output, keys));
+  const std::filesystem::path folder =
+      std::filesystem::is_regular_file(path) ? path.parent_path() : std::filesystem::path(given);
+  if (!journal_files(folder).empty()) return folder;
+  fail(Exit::kUsage, "There are no journals in '{}': give the folder that a sweep wrote to.",
+       (folder / "journal").string());
+}
+
+Exit merge_command(const std::string& given, Keys keys) {
+  print_tables(merge_and_log(swept_folder(given), keys));
   return Exit::kOk;
 }
 

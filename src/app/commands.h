@@ -1,6 +1,7 @@
 // The commands of the program, each as what it does after its options are known.
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,10 @@ struct SweepArguments {
 
 Exit run_command(const SweepArguments& arguments);
 Exit plan_command(const SweepArguments& arguments);
+// The folder that a sweep wrote to, of that itself or of a file in it. Fails (kUsage) where there
+// are no journals.
+std::filesystem::path swept_folder(const std::string& given);
+
 Exit merge_command(const std::string& given, Keys keys);  // given: the folder, or a file in it
 Exit score_command(const RescoreOptions& options);
 

@@ -206,15 +206,13 @@ class PlanWriter {
     if (plan_.cells.empty()) return "No cell can be planned yet.\n";
     Rows rows{{"pair", "cells", "samples", "stored", "context tokens", "prompt tokens", "sent",
                "sent to calibrate", "computed"}};
-    Sums all;
     for (size_t pair = 0; pair < by_pair_.size(); ++pair) {
-      all += by_pair_[pair];
+      all_ += by_pair_[pair];
       if (by_pair_[pair].cells > 0 && by_pair_.size() > 1) {
         rows.push_back(by_pair_[pair].row(plan_.config.pairs[pair].name));
       }
     }
-    rows.push_back(all.row("all"));
-    all_ = all;
+    rows.push_back(all_.row("all"));
     return text_table(rows);
   }
 

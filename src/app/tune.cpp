@@ -4,6 +4,7 @@
 
 #include <cstdio>
 
+#include "app/commands.h"
 #include "app/tables.h"
 #include "config/config.h"
 #include "sweep/sweep.h"
@@ -12,7 +13,7 @@ namespace kvcomm {
 
 namespace {
 
-// "+0.031 [-0.010, 0.072] none": whether the interval leaves out 0.
+// "0.433", "+0.031", "[-0.010, 0.072]", "no gain": the interval holds 0.
 std::vector<std::string> gain_cells(const Rival& rival) {
   const Interval& interval = rival.interval;
   const char* verdict = interval.low > 0 ? "gain" : interval.high < 0 ? "loss" : "no gain";
@@ -45,12 +46,6 @@ std::string tuned_text(const Tuned& choice) {
       text_table(rows));
 }
 
-// A sweep's, by that itself, its TOML file or its results.h5.
-std::filesystem::path folder_of(const std::filesystem::path& sweep) {
-  if (sweep.extension() == ".toml") return load_config(sweep, {}).run.output;
-  return std::filesystem::is_regular_file(sweep) ? sweep.parent_path() : sweep;
-}
-
 }  // namespace
 
 void add_tune_options(CLI::App& command, TuneArguments& arguments) {
@@ -67,12 +62,10 @@ void add_tune_options(CLI::App& command, TuneArguments& arguments) {
 }
 
 Exit tune_command(const TuneArguments& arguments) {
-  const std::filesystem::path folder = folder_of(arguments.sweep);
-  if (journal_files(folder).empty()) {
-    fail(Exit::kUsage, "There are no journals in '{}': run the sweep first, or give its folder.",
-         (folder / "journal").string());
-  }
-  Journals journals = read_journals(folder);
+  const bool by_toml = std::filesystem::path(arguments.sweep).extension() == ".toml";
+  const std::string sweep =
+      by_toml ? load_config(arguments.sweep, {}).run.output.string() : arguments.sweep;
+  Journals journals = read_journals(swept_folder(sweep));
   log_faults(journals);
   const Results results(std::move(journals));
   std::string text;

@@ -61,6 +61,19 @@ Observer Batch::attentive(const Observer& observer, Seconds& attended_s) const {
   }};
 }
 
+template <typename Read>
+SenderTimes Batch::timed(const Observer& observer, Read&& read) {
+  const double joules_before = joules();
+  const DeviceWatch watch(agent().model->options().device());
+  Seconds attended_s = 0;
+  read(attentive(observer, attended_s));
+  const SenderTimes times{.prefill_s = watch.elapsed_s() - attended_s,
+                          .joules = joules() - joules_before,
+                          .work_ended_at_s = now_s()};
+  ran_.prefill_s += times.prefill_s;
+  return times;
+}
+
 const Context& Batch::context(const Observer& observer) {
   if (context_ != nullptr) {
     for (size_t layer = 0; observer.on_kv && layer < context_->layers.size(); ++layer) {
@@ -69,14 +82,9 @@ const Context& Batch::context(const Observer& observer) {
     return *context_;
   }
   const std::vector<std::vector<int64_t>>& ids = context_ids();
-  const double joules_before = joules();
-  const DeviceWatch watch(agent().model->options().device());
-  Seconds attended_s = 0;
-  context_ = read_context(*agent().model, ids, attentive(observer, attended_s), heads_of(ids));
-  context_times_ = {.prefill_s = watch.elapsed_s() - attended_s,
-                    .joules = joules() - joules_before,
-                    .work_ended_at_s = now_s()};
-  ran_.prefill_s += context_times_.prefill_s;
+  context_times_ = timed(observer, [&](const Observer& attentive) {
+    context_ = read_context(*agent().model, ids, attentive, heads_of(ids));
+  });
   return *context_;
 }
 
@@ -86,15 +94,8 @@ const Batch::Hidden& Batch::hidden_by(std::map<int64_t, Hidden>& known, int64_t 
   const auto found = known.find(layer);
   if (found != known.end()) return found->second;
   const std::vector<std::vector<int64_t>>& ids = context_ids();
-  const double joules_before = joules();
-  const DeviceWatch watch(agent().model->options().device());
-  const Observer none;
-  Seconds attended_s = 0;
-  Hidden hidden{.rows = make(ids, attentive(none, attended_s))};
-  hidden.times = {.prefill_s = watch.elapsed_s() - attended_s,
-                  .joules = joules() - joules_before,
-                  .work_ended_at_s = now_s()};
-  ran_.prefill_s += hidden.times.prefill_s;
+  Hidden hidden;
+  hidden.times = timed({}, [&](const Observer& attentive) { hidden.rows = make(ids, attentive); });
   return known.emplace(layer, std::move(hidden)).first->second;
 }
 
@@ -118,18 +119,15 @@ std::shared_ptr<const Context> Batch::read_from(std::span<const at::Tensor> rows
     tokens.push_back(of_sample.size(0));
     all += static_cast<double>(tokens.back());
   }
-  const double joules_before = joules();
-  const DeviceWatch watch(agent().model->options().device());
-  auto context = kvcomm::read_from(
-      *agent().model, at::cat(at::TensorList(rows.data(), rows.size())), tokens, layer);
-  const Seconds prefill_s = watch.elapsed_s();
-  const double taken = joules() - joules_before;
+  const at::Tensor x = at::cat(at::TensorList(rows.data(), rows.size()));
+  std::shared_ptr<const Context> context;
+  const SenderTimes times = timed(
+      {}, [&](const Observer&) { context = kvcomm::read_from(*agent().model, x, tokens, layer); });
   for (size_t i = 0; i < tokens.size(); ++i) {
     const double share = static_cast<double>(tokens[i]) / all;
-    generated_[i].prefill_s += share * prefill_s;
-    generated_[i].joules += share * taken;
+    generated_[i].prefill_s += share * times.prefill_s;
+    generated_[i].joules += share * times.joules;
   }
-  ran_.prefill_s += prefill_s;
   return context;
 }
 

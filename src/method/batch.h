@@ -131,6 +131,9 @@ class Batch {
   Heads heads_of(std::span<const std::vector<int64_t>> prompts) const;
   Observer attentive(const Observer& observer, Seconds& attended_s) const;
   Generation generation() const;
+  // Lets this end's model read, by an observer that also attends to the rest; counts what it ran.
+  template <typename Read>
+  SenderTimes timed(const Observer& observer, Read&& read);
   template <typename Make>
   const Hidden& hidden_by(std::map<int64_t, Hidden>& known, int64_t layer, Make&& make);
   template <typename Generate>

@@ -4,14 +4,14 @@
 
 namespace kvcomm {
 
-namespace {
-
-void require_layer(const MethodSpec& spec, const char* key, const char* end, int64_t layers) {
+void require_layer(const MethodSpec& spec, const char* key, const char* model, int64_t layers) {
   const auto layer = spec.resolved.at(key).get<int64_t>();
   if (layer < layers) return;
   fail(Exit::kUsage, "{} = {}{} lies outside the {}, whose {} layers are 0 to {}: set {}.", key,
-       layer, spec.set.contains(key) ? "" : ", the default,", end, layers, layers - 1, key);
+       layer, spec.set.contains(key) ? "" : ", the default,", model, layers, layers - 1, key);
 }
+
+namespace {
 
 void check(const MethodSpec& spec, const ModelConfig& sender, const ModelConfig& receiver,
            const Fidelity& /*fidelity*/) {

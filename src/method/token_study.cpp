@@ -11,11 +11,10 @@
 // generates: then the keys and values of the layers before are those of the unchanged rows.
 #include <ATen/ATen.h>
 
-#include <array>
-
 #include "base/error.h"
 #include "base/hash.h"
 #include "method/alone.h"
+#include "method/hidden.h"
 #include "method/method.h"
 
 namespace kvcomm {
@@ -132,11 +131,8 @@ std::vector<MethodSpec> expand(const MethodSpec& spec, int64_t layers) {
 
 void check(const MethodSpec& spec, const ModelConfig& sender, const ModelConfig& receiver,
            const Fidelity& /*fidelity*/) {
-  const auto layer = spec.resolved.at("layer").get<int64_t>();
-  const int64_t layers = answering_end(spec) == End::kSender ? sender.layers : receiver.layers;
-  if (layer < layers) return;
-  fail(Exit::kUsage, "layer = {} lies outside the model, whose {} layers are 0 to {}: set layer.",
-       layer, layers, layers - 1);
+  const ModelConfig& model = answering_end(spec) == End::kSender ? sender : receiver;
+  require_layer(spec, "layer", "model", model.layers);
 }
 
 std::unique_ptr<Method> make(const MethodSpec& spec, std::span<const int> /*chosen*/,

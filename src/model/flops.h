@@ -20,7 +20,6 @@ struct Flops {
     attention += other.attention;
     return *this;
   }
-  friend Flops operator+(Flops a, const Flops& b) { return a += b; }
   friend Flops operator*(double times, const Flops& of) {
     return {times * of.all, times * of.attention};
   }

@@ -1,8 +1,11 @@
 #include "model/memory.h"
 
+#include <c10/core/Allocator.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
 
 #include <algorithm>
+#include <array>
+#include <unordered_map>
 
 namespace kvcomm {
 

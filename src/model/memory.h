@@ -2,12 +2,9 @@
 // allocators report every tensor of a thread that has a MemoryWatch, on the CPU and on GPUs alike.
 #pragma once
 
-#include <c10/core/Allocator.h>
-
-#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
-#include <unordered_map>
 
 namespace kvcomm {
 

@@ -55,6 +55,8 @@ CellWork cell_work(const Plan& plan, const Cell& cell, std::span<const SampleTok
   const bool receiver_answers = profile_of(cell.spec, plan.fidelity).receiver_reads();
   const double answering = weights(receiver_answers ? pair.receiver : pair.senders.front());
   const std::vector<ModelConfig> senders = configs_of(pair.senders);
+  std::vector<double> speaking;  // weights of each sender
+  for (const PlannedModel& sender : pair.senders) speaking.push_back(weights(sender));
   const auto flops_of = [&](const SampleTokens& tokens) {
     const SampleFlops flops =
         sample_flops(cell.spec, plan.fidelity, senders, pair.receiver.config, tokens);
@@ -66,7 +68,7 @@ CellWork cell_work(const Plan& plan, const Cell& cell, std::span<const SampleTok
     work.read_flops += flops_of(only_read(tokens));
     work.weights_bytes += answering * (steps(tokens.answer) + steps(tokens.first_answer));
     for (size_t i = 0; i < tokens.senders.size(); ++i) {
-      work.weights_bytes += weights(pair.senders[i]) * steps(tokens.senders[i].said);
+      work.weights_bytes += speaking[i] * steps(tokens.senders[i].said);
     }
   }
   return work;

@@ -59,8 +59,6 @@ Candidate candidate(const CellResult& result) {
   return found;
 }
 
-double score_of(const SampleRow& row) { return row.failed ? 0.0 : row.score; }
-
 // Of one cell's scores to the other's, on the samples that both have. Rows are in their order.
 std::vector<double> differences_of(const CellResult& one, const CellResult& other) {
   std::vector<double> differences;

@@ -96,7 +96,7 @@ void add_rows(CellResult& result, const RowsOfKey& rows) {
 
 void add_score(CellResult& result) {
   std::vector<double> scores;
-  for (const SampleRow* row : result.rows) scores.push_back(row->failed ? 0.0 : row->score);
+  for (const SampleRow* row : result.rows) scores.push_back(score_of(*row));
   for (const RecalibrationRecord* record : result.recalibrations) {
     if (result.cell.recalibration_scored) scores.push_back(record->score);
   }

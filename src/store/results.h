@@ -30,6 +30,9 @@ struct MeanScore {
 };
 MeanScore mean_score(std::span<const double> scores);
 
+// What a row counts by the cell's metric: a failed one 0.
+inline double score_of(const SampleRow& row) { return row.failed ? 0.0 : row.score; }
+
 // A row of /cells: the cell under the key that ran last, that is the newest key with a row (the
 // newest of all where none has one); where all keys are wanted, also the cell under each other key
 // that has rows.

@@ -33,7 +33,7 @@ Table samples_table(const Results& results) {
           .add("answer", "", "the receiver's text, whole and untrimmed", of(&S::answer))
           .variable_length()
           .add("score", "1", "score by the cell's metric, higher is better; 0 where failed",
-               [](const auto& row) { return row.record->failed ? 0.0 : row.record->score; })
+               [](const auto& row) { return score_of(*row.record); })
           .add("failed", "1", "1: no attempt gave an answer that can be scored", of(&S::failed))
           .add("attempt", "1", "the attempt that this row is, from 1", of(&S::attempt));
 #define KVC_ADD(type, name, units, in_samples, in_cells, absent) \

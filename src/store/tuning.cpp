@@ -7,7 +7,6 @@
 #include <tuple>
 
 #include "base/error.h"
-#include "base/text.h"
 #include "store/variants.h"
 
 namespace kvcomm {
@@ -106,7 +105,7 @@ std::vector<double> scores_on(const CellResult& cell, const Samples& samples) {
   for (const SampleRow* row : cell.rows) {
     if (wanted == samples.end()) break;
     if (row->sample != *wanted) continue;
-    scores.push_back(row->failed ? 0 : row->score);
+    scores.push_back(score_of(*row));
     ++wanted;
   }
   return scores;
@@ -150,6 +149,9 @@ class Choice {
     random_ = rivals(all.random, "random layers (name = \"random\", with that ratio)");
     contiguous_ =
         rivals(all.contiguous, "neighbouring layers (name = \"contiguous\", with sweep_width)");
+    for (const auto* cells : {&settings_, &random_, &contiguous_}) {
+      compared_.insert(compared_.end(), cells->begin(), cells->end());
+    }
     split_ = split(options);
   }
 
@@ -195,16 +197,14 @@ class Choice {
   Split split(const TuningOptions& options) const {
     Samples common;
     for (const SampleRow* row : untuned_->rows) common.push_back(row->sample);
-    for (const auto* cells : {&settings_, &random_, &contiguous_}) {
-      for (const CellResult* cell : *cells) keep_common(common, *cell);
-    }
+    for (const CellResult* cell : compared_) keep_common(common, *cell);
     const size_t half = common.size() / 2;
     const auto first_other = options.choose_by == 0
                                  ? common.begin() + static_cast<std::ptrdiff_t>(half)
                                  : std::ranges::lower_bound(common, options.choose_by);
     Split split{{common.begin(), first_other}, {first_other, common.end()}};
     if (split.seen.size() < 2 || split.others.size() < 2) {
-      const CellResult& fewest = *fewest_rows();
+      const CellResult& fewest = **std::ranges::min_element(compared_, {}, &CellResult::n);
       fail(Exit::kUsage,
            "{} on {}: {} samples would choose and {} others score, of {} that all cells of {} "
            "layers have ({} has {}); two each are the least. Run more samples of that, or change "
@@ -221,14 +221,6 @@ class Choice {
            split.others.front());
     }
     return split;
-  }
-
-  const CellResult* fewest_rows() const {
-    const CellResult* fewest = untuned_;
-    for (const auto* cells : {&settings_, &random_, &contiguous_}) {
-      for (const CellResult* cell : *cells) fewest = cell->n() < fewest->n() ? cell : fewest;
-    }
-    return fewest;
   }
 
   // Against the mean of some cells on each sample.
@@ -256,12 +248,10 @@ class Choice {
   // Rows of these samples without an answer, of all that is compared.
   size_t failed_on(const Samples& samples) const {
     size_t failed = 0;
-    for (const auto* cells : {&settings_, &random_, &contiguous_}) {
-      for (const CellResult* cell : *cells) {
-        failed += static_cast<size_t>(std::ranges::count_if(cell->rows, [&](const SampleRow* row) {
-          return row->failed && std::ranges::binary_search(samples, row->sample);
-        }));
-      }
+    for (const CellResult* cell : compared_) {
+      failed += static_cast<size_t>(std::ranges::count_if(cell->rows, [&](const SampleRow* row) {
+        return row->failed && std::ranges::binary_search(samples, row->sample);
+      }));
     }
     return failed;
   }
@@ -274,6 +264,7 @@ class Choice {
   Place place_;
   size_t layers_;
   std::vector<const CellResult*> settings_, random_, contiguous_;
+  std::vector<const CellResult*> compared_;  // all of these
   const CellResult* untuned_ = nullptr;
   Split split_;
 };

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <utility>
+#include <vector>
 
 #include "schedule/row_costs.h"
 #include "sweep/provenance.h"
@@ -32,25 +34,30 @@ bool ran_on(const RunJournal& run, const std::string& device_kind) {
 }  // namespace
 
 std::optional<Rates> stored_rates(const Plan& plan, const Journals& journals) {
-  std::map<std::string, const Cell*> cells;
-  for (const Cell& cell : plan.cells) cells.emplace(cell.key, &cell);
+  std::map<std::string, std::vector<SampleTokens>> told;  // by the keys of cells
+  for (const Cell& cell : plan.cells) {
+    if (!cell.key.empty()) told[cell.key];
+  }
   const std::string kind = kind_of(machine_text());
-  CellWork work;
   Seconds read_s = 0, generate_s = 0;
   size_t rows = 0;
   for (const RunJournal& run : journals.runs) {
     if (kind_of(run.run.machine) != kind || !ran_on(run, plan.device_kind)) continue;
     for (const SampleRow& row : run.samples) {
-      const auto cell = cells.find(row.key);
+      const auto of_cell = told.find(row.key);
       // Rows of older programs do not tell all their tokens.
-      const bool told = !row.failed && !std::isnan(row.receiver_flops);
-      if (!told || cell == cells.end() || row.key.empty()) continue;
-      const SampleTokens tokens = tokens_of(row);
-      work += cell_work(plan, *cell->second, {&tokens, 1});
+      const bool tells = !row.failed && !std::isnan(row.receiver_flops);
+      if (!tells || of_cell == told.end()) continue;
+      of_cell->second.push_back(tokens_of(row));
       read_s += row.sender_prefill_s + row.receiver_prefill_s;
       generate_s += row.sender_decode_s + row.decode_s;
       ++rows;
     }
+  }
+  CellWork work;
+  for (const Cell& cell : plan.cells) {
+    const auto of_cell = told.find(cell.key);
+    if (of_cell != told.end()) work += cell_work(plan, cell, std::exchange(of_cell->second, {}));
   }
   if (read_s <= 0) return std::nullopt;
   const bool generated = generate_s > 0 && work.weights_bytes > 0;
