@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shutil
 import unittest
 from pathlib import Path
@@ -13,7 +14,8 @@ from support import SystemTest, call, demo_records, main, method_table, tables
 NONE = {"WNSEARCHDIR": "/none"}  # no dictionary is installed there
 METHODS = method_table("baseline") + method_table("skyline", limit=1)
 WITHOUT = "release-f1, words not lemmatised"
-WITH_WORDNET = unittest.skipUnless(Path("/usr/share/wordnet/index.noun").exists(), "SKIPPED: install wordnet-base")
+WORDNET = Path(os.environ.get("WNSEARCHDIR", "/usr/share/wordnet"))
+WITH_WORDNET = unittest.skipUnless((WORDNET / "index.noun").exists(), "SKIPPED: install wordnet-base")
 
 
 def set_first(path, table, column, value):
