@@ -7,6 +7,10 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 exit_usage=2 exit_environment=4 # the program's own codes for these
 readonly root exit_usage exit_environment
 
+# Compilers, libraries and MPI that launch/setup.sh unpacked where it had no root.
+# shellcheck source=/dev/null
+if [[ -e $root/third_party/env.sh ]]; then source "$root/third_party/env.sh"; fi
+
 say() { printf '== %s\n' "$*" >&2; }
 
 # die CODE MESSAGE...
@@ -64,32 +68,81 @@ stop_job() {
   kill -"$stopped" "$1" 2>/dev/null || true
 }
 
-# mpi_run RANKS PROGRAM ARGS...: returns the job's code. No binding: the program shares the cores out
-# itself. --oversubscribe allows more ranks than cores; where there are enough it changes nothing.
+# check_mpi PROGRAM: that there is an mpirun here, of the Open MPI that the program was linked with.
+check_mpi() {
+  local launcher program
+  command -v mpirun >/dev/null ||
+    die "$exit_environment" "there is no mpirun here: install Open MPI (Debian's package openmpi-bin)."
+  program=$("$1" --version) || die "$exit_environment" "$1 does not start here: run launch/setup.sh."
+  launcher=$(mpirun --version)
+  [[ $program =~ openmpi\ ([0-9.]+) ]]
+  program=${BASH_REMATCH[1]}
+  if [[ $launcher =~ \(Open\ MPI\)\ ([0-9.]+) ]]; then launcher=${BASH_REMATCH[1]}; fi
+  [[ ${launcher%.*} == "${program%.*}" ]] || die "$exit_environment" \
+    "$(command -v mpirun) is of '${launcher%%$'\n'*}', but $1 was built with Open MPI $program:" \
+    "put that one's mpirun first in PATH, or build again with launch/setup.sh."
+}
+
+# children_of PID: what its main thread started.
+children_of() { cat "/proc/$1/task/$1/children" 2>/dev/null || true; }
+
+# has_ranks PID: whether children of PID are ranks of a job.
+has_ranks() {
+  local child
+  for child in $(children_of "$1"); do
+    if grep --quiet --null-data '^OMPI_COMM_WORLD_RANK=' "/proc/$child/environ" 2>/dev/null; then return 0; fi
+  done
+  return 1
+}
+
+# await_job PID: waits for an mpirun, or for its daemon on another host. Where a host or the way to it is
+# lost they wait for it for ever: 15 s after the last of its ranks is gone such a one is ended, and with
+# it what it started. Sets the caller's $outlived.
+await_job() {
+  local left_s='' children
+  # A signal ends `wait`, not the job: wait until it is gone.
+  while kill -0 "$1" 2>/dev/null; do
+    sleep 1 &>/dev/null &
+    wait -n "$1" $! || true
+    if has_ranks "$1"; then
+      left_s=15
+    elif [[ $left_s ]] && ((--left_s == 0)); then
+      outlived=yes
+      read -ra children <<<"$(children_of "$1")"
+      kill -KILL "$1" "${children[@]}" || true
+    fi
+  done
+}
+
+# mpi_run RANKS [MPIRUN'S OPTIONS] PROGRAM ARGS...: returns the job's code. No binding: the program
+# shares the cores out itself. --oversubscribe allows more ranks than cores; where there are enough it
+# changes nothing. KVCOMM_MPIRUN_FLAGS are further options.
 #
 # mpirun kills its ranks a second after Ctrl-C. So it runs in a session of its own, where the
 # terminal's signals do not reach it, and what this shell gets goes to the ranks as USR1, which mpirun
 # hands on: they finish what they have in hand and leave with 75; a second one ends them at once.
 mpi_run() {
-  local ranks=$1 job code=0 stopped=''
+  local ranks=$1 job code=0 stopped='' outlived='' flags
   shift
-  command -v mpirun >/dev/null ||
-    die "$exit_environment" "there is no mpirun here: install Open MPI (Debian's package openmpi-bin)."
+  read -ra flags <<<"${KVCOMM_MPIRUN_FLAGS:-}"
   if ((EUID == 0)); then  # Open MPI refuses root unless told twice
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
   fi
   # The ranks write to mpirun: whether that is a terminal, and how wide, this shell knows alone.
   if [[ -t 2 ]]; then export KVCOMM_TERMINAL=${COLUMNS:-$(stty size <&2 | cut -d ' ' -f 2)}; fi
   # --quiet: a stop is no failure to explain. <&0: else a background job reads nothing.
-  setsid mpirun --quiet -np "$ranks" --bind-to none --oversubscribe "$@" <&0 &
+  setsid mpirun --quiet -np "$ranks" --bind-to none --oversubscribe "${flags[@]}" "$@" <&0 &
   job=$!
   trap 'stop_job "$job"' INT TERM HUP
-  # A signal ends `wait`, not the job: wait until it is gone, then ask for its code.
-  while kill -0 "$job" 2>/dev/null; do wait "$job" || true; done
+  await_job "$job"
   wait "$job" || code=$?
   trap - INT TERM HUP
   # Nothing had begun, or ranks had not come so far as to catch the signal and died of it.
   if [[ $stopped == TERM ]] || { [[ $stopped ]] && ((code > 128)); }; then code=75; fi
+  if [[ $outlived ]]; then
+    say "mpirun did not end though the ranks here had: a host or the way to it is gone; it was ended"
+    return "$exit_environment"
+  fi
   if ((code > 128)); then say "the run died of signal $((code - 128)) ($(kill -l "$((code - 128))"))"; fi
   return "$code"
 }

@@ -21,5 +21,6 @@ make_data() {
 
 launch/setup.sh kvcomm
 make_data
+check_mpi build/kvcomm
 say "running the demo (a few minutes on two cores; stop and start again at will)"
 mpi_run 2 build/kvcomm run launch/sweeps/demo.toml --set "paths.data=$data" "$@"

@@ -44,6 +44,7 @@ fi
   die "$exit_usage" "--lanes '$lanes' must be a whole number from 1."
 [[ -x $root/build/kvcomm ]] ||
   die "$exit_environment" "there is no build/kvcomm yet: run launch/setup.sh first."
+check_mpi "$root/build/kvcomm"
 
 # How many senders the sweep's pairs have; what is wrong with the file is the program's to say.
 senders() {

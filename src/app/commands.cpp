@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
+#include <ctime>
 #include <set>
 #include <sstream>
 #include <utility>
@@ -142,6 +144,18 @@ std::optional<Rates> measured_rates(const Plan& plan) {
                                      product.name(), read.name(), kBatch)};
 }
 
+// By the command line's budget, which begins now, and by what Slurm allows the job.
+void end_in_time(Stop& stop, const SweepArguments& arguments) {
+  if (arguments.time_budget_s) {
+    stop.end_by(now_s() + *arguments.time_budget_s,
+                fmt::format("The time budget of {} s is nearly over", *arguments.time_budget_s));
+  }
+  const char* slurm = std::getenv("SLURM_JOB_END_TIME");  // seconds since 1970
+  const Seconds left_s =
+      slurm == nullptr ? 0 : std::atof(slurm) - static_cast<double>(std::time(nullptr));
+  if (left_s > 0) stop.end_by(now_s() + left_s, "The job's time in Slurm is nearly over");
+}
+
 }  // namespace
 
 Exit run_command(const SweepArguments& arguments) {
@@ -156,9 +170,17 @@ Exit run_command(const SweepArguments& arguments) {
   Communicator world = Communicator::world();
   start_log(world.size() == 1 ? -1 : world.rank(), spdlog::get_level());
   Stop stop(world);
+  end_in_time(stop, arguments);
+  Faults faults;
+  const auto read_arguments = [&] {
+    faults = Faults(arguments.inject, world.rank(), world.size());
+    if (world.rank() == 0 && !arguments.inject.empty()) {
+      spdlog::warn("This run lets things go wrong, by --inject: {}", join(arguments.inject, "; "));
+    }
+    return configure(arguments);
+  };
   try {
-    return run_sweep(
-        world, stop, [&] { return configure(arguments); }, arguments.argv, print_tables);
+    return run_sweep(world, stop, read_arguments, faults, arguments.argv, print_tables);
   } catch (const Error& error) {  // other ranks may be waiting for this one
     spdlog::critical("{}", error.what());
     abort_job(static_cast<int>(error.exit()));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,8 @@ struct SweepArguments {
   bool strict = false, summary = false;  // plan's
   bool hours = false;                    // plan
   bool hash = false;                     // plan's: weights that no one has hashed yet
+  std::vector<std::string> inject;       // run's: faults (comm/faults.h)
+  std::optional<double> time_budget_s;   // run's
   std::vector<std::string> argv;         // the whole command line, for the results
 };
 

@@ -12,9 +12,13 @@
 
 #include "app/bench.h"
 #include "app/commands.h"
+#include "app/doctor.h"
 #include "app/render.h"
 #include "app/show.h"
+#include "app/simulate.h"
+#include "app/status.h"
 #include "app/tune.h"
+#include "app/verify.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "sweep/provenance.h"
@@ -122,6 +126,17 @@ void add_run(CLI::App& app, const Words& argv, Action& action) {
       *app.add_subcommand("run", "Run a sweep (under mpirun or srun: on all its ranks)");
   const auto arguments = std::make_shared<SweepArguments>(SweepArguments{.argv = argv});
   add_sweep_options(run, *arguments);
+  run.add_option("--time-budget", arguments->time_budget_s,
+                 "Stop in time for all to be over after so long: 90m, 11.5h, 3600s (default: until "
+                 "SLURM_JOB_END_TIME, where that is set)")
+      ->transform(CLI::AsNumberWithUnit(
+          std::map<std::string, double>{{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}}))
+      ->check(CLI::PositiveNumber);
+  run.add_option("--inject", arguments->inject,
+                 "Let something go wrong, to see what follows: kill:phase=decode,rank=1 (the list "
+                 "is in docs/cluster.md); may be given several times")
+      ->take_all()
+      ->allow_extra_args(false);
   run.footer("Example: mpirun -np 2 --bind-to none kvcomm run sweep.toml --set run.limit=20");
   run.callback([&action, arguments] { action = [=] { return run_command(*arguments); }; });
 }
@@ -140,6 +155,32 @@ void add_plan(CLI::App& app, const Words& argv, Action& action) {
   plan.footer(
       "Example: kvcomm plan sweep.toml --strict --summary && sbatch slurm/sweep.sbatch sweep.toml");
   plan.callback([&action, arguments] { action = [=] { return plan_command(*arguments); }; });
+}
+
+void add_simulate(CLI::App& app, Action& action) {
+  CLI::App& simulate = *app.add_subcommand(
+      "simulate", "Show how long a sweep would take on many lanes, without its models");
+  const auto arguments = std::make_shared<SimulateArguments>();
+  add_sweep_options(simulate, arguments->sweep);
+  add_simulate_options(simulate, *arguments);
+  simulate.callback(
+      [&action, arguments] { action = [=] { return simulate_command(*arguments); }; });
+}
+
+void add_status(CLI::App& app, Action& action) {
+  CLI::App& status =
+      *app.add_subcommand("status", "Show how far the sweeps of a folder are, while they run too");
+  const auto arguments = std::make_shared<StatusArguments>();
+  add_status_options(status, *arguments);
+  status.callback([&action, arguments] { action = [=] { return status_command(*arguments); }; });
+}
+
+void add_verify(CLI::App& app, Action& action) {
+  CLI::App& verify =
+      *app.add_subcommand("verify", "Check that a folder's results are right and complete");
+  const auto arguments = std::make_shared<VerifyArguments>();
+  add_verify_options(verify, *arguments);
+  verify.callback([&action, arguments] { action = [=] { return verify_command(*arguments); }; });
 }
 
 void add_merge(CLI::App& app, Action& action) {
@@ -182,6 +223,14 @@ void add_tune(CLI::App& app, Action& action) {
   tune.callback([&action, arguments] { action = [=] { return tune_command(*arguments); }; });
 }
 
+void add_doctor(CLI::App& app, Action& action) {
+  CLI::App& doctor = *app.add_subcommand(
+      "doctor", "Check this machine, or under mpirun or srun all nodes of a job");
+  const auto arguments = std::make_shared<DoctorArguments>();
+  add_doctor_options(doctor, *arguments);
+  doctor.callback([&action, arguments] { action = [=] { return doctor_command(*arguments); }; });
+}
+
 void add_list(CLI::App& app, Action& action) {
   CLI::App& list = *app.add_subcommand("ls", "List the methods, or the data sets and their files");
   const auto arguments = std::make_shared<ListArguments>();
@@ -216,10 +265,14 @@ int main(int argc, char** argv) {
   Action action;
   add_run(app, words, action);
   add_plan(app, words, action);
+  add_simulate(app, action);
+  add_status(app, action);
+  add_verify(app, action);
   add_merge(app, action);
   add_show(app, action);
   add_score(app, words, action);
   add_tune(app, action);
+  add_doctor(app, action);
   add_list(app, action);
   add_render(app, action);
   add_bench(app, words, action);

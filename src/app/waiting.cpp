@@ -2,7 +2,7 @@
 // 20 ms at the end of each parallel region, and where other processes want the cores too, nearly
 // all of the machine's time goes there. libgomp reads its settings once, as it is initialised, so
 // that nothing can be set from main(). This runs before any library is initialised, and starts
-// `kvcomm run` and `kvcomm bench` anew with a short spin in the environment: that costs 30 ms,
+// `kvcomm run`, `bench` and `doctor` anew with a short spin in the environment: that costs 30 ms,
 // after main() had begun it would be half a second. A user's own OMP_WAIT_POLICY or GOMP_SPINCOUNT
 // is left as it is.
 #include <alloca.h>
@@ -34,7 +34,7 @@ bool sets_waiting(std::string_view variable) {
 
 void start_with_short_spin(int, char** argv, char** environment) {
   const bool is_run = command(argv) == "run";
-  if (!is_run && command(argv) != "bench") return;
+  if (!is_run && command(argv) != "bench" && command(argv) != "doctor") return;
   if (is_run) hold_stop_signals();  // run_command() catches them, after what may take a second
   char** end = environment;
   for (; *end != nullptr; ++end) {

@@ -10,10 +10,15 @@
 namespace kvcomm {
 
 struct Fault {
-  // What goes in place of tensors that go together; nothing: they are lost.
-  std::function<std::vector<at::Tensor>(std::vector<at::Tensor>)> payload = {};
+  // What goes in place of tensors that go together, the header's from place `first` on; nothing:
+  // they are lost.
+  std::function<std::vector<at::Tensor>(const Header& header, size_t first,
+                                        std::vector<at::Tensor> tensors)>
+      payload = {};
   // What goes in place of a note; nothing: it is lost.
   std::function<std::optional<std::string>(ControlMessage, std::string)> note = {};
+  // Called when tensors were handed on, and when the first bytes of a message have come.
+  std::function<void()> moving = {};
 };
 
 class Faulty : public DecoratedTransport {
@@ -23,11 +28,14 @@ class Faulty : public DecoratedTransport {
 
   void send_note(ControlMessage kind, std::string bytes) override;
   std::unique_ptr<Sending> start_sending() override;
+  std::unique_ptr<Receiving> start_receiving(const Header& header) override;
 
  private:
   class FaultySending;
+  class FaultyReceiving;
 
   Fault fault_;
+  Header header_;  // of the last message that was offered
 };
 
 }  // namespace kvcomm

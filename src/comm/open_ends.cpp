@@ -10,17 +10,29 @@ namespace kvcomm {
 
 namespace {
 
+std::unique_ptr<Transport> with_faults(const PipeRequest& request,
+                                       std::unique_ptr<Transport> transport) {
+  return request.faults == nullptr ? std::move(transport)
+                                   : request.faults->around(std::move(transport));
+}
+
 std::unique_ptr<SendEnd> sending(const PipeRequest& request, std::unique_ptr<Transport> transport) {
+  transport = with_faults(request, std::move(transport));
   if (request.bytes_per_s > 0) {
     transport = std::make_unique<Throttled>(std::move(transport), request.bytes_per_s);
   }
   return std::make_unique<SendEnd>(std::move(transport), request.end);
 }
 
+std::unique_ptr<ReceiveEnd> receiving(const PipeRequest& request,
+                                      std::unique_ptr<Transport> transport) {
+  return std::make_unique<ReceiveEnd>(with_faults(request, std::move(transport)), request.end);
+}
+
 PipeEnds both_ends(const PipeRequest& request, LoopbackTransport::Ends transports) {
   return {.link = nullptr,
           .sender = sending(request, std::move(transports.sender)),
-          .receiver = std::make_unique<ReceiveEnd>(std::move(transports.receiver), request.end)};
+          .receiver = receiving(request, std::move(transports.receiver))};
 }
 
 PipeEnds one_end(const PipeRequest& request, std::unique_ptr<Transport> transport) {
@@ -28,7 +40,7 @@ PipeEnds one_end(const PipeRequest& request, std::unique_ptr<Transport> transpor
   if (request.sends) {
     ends.sender = sending(request, std::move(transport));
   } else {
-    ends.receiver = std::make_unique<ReceiveEnd>(std::move(transport), request.end);
+    ends.receiver = receiving(request, std::move(transport));
   }
   return ends;
 }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "comm/communicator.h"
+#include "comm/faults.h"
 #include "comm/nccl_link.h"
 #include "comm/receive_end.h"
 #include "comm/send_end.h"
@@ -16,7 +17,8 @@ struct PipeRequest {
   bool sends = false, receives = false;  // both: a lane of one process
   int peer = 0;                          // the other end's rank in the lane's communicator
   EndOptions end;
-  double bytes_per_s = 0;  // payload leaves no faster; 0: as fast as it goes
+  double bytes_per_s = 0;    // payload leaves no faster; 0: as fast as it goes
+  Faults* faults = nullptr;  // what is to go wrong on it; they outlive its ends
   // The lane's, which all its pipes share once it is there.
   std::shared_ptr<NcclLink> link = nullptr;
 };

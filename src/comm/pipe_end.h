@@ -17,9 +17,9 @@
 #include <memory>
 #include <string>
 
-#include "comm/deadline.h"
 #include "comm/ledger.h"
 #include "comm/message.h"
+#include "comm/peer_wait.h"
 #include "comm/transport.h"
 
 namespace kvcomm {
@@ -33,9 +33,11 @@ struct SendWindow {
 struct EndOptions {
   at::Device device = at::kCPU;  // where the tensors of this end lie
   // Of each wait (run.timeout_s). For the peer's part in an exchange of tokens or vectors, which
-  // both ends generate before they talk, as many times that as the message has samples.
+  // both ends generate before they talk, as many times that as the message has samples; but no
+  // longer than once for a peer that gives no sign of life.
   Seconds timeout_s = 600;
-  std::string peer = "the peer";        // in messages: "rank 1 (receiver)"
+  std::string peer = "the peer";        // in messages: "rank 1 (receiver of lane 0) on node7"
+  SilentFor peer_silent_s = {};         // none: it is not known whether the peer lives
   size_t part_bytes = size_t{1} << 30;  // larger tensors go over MPI in parts of this size
   // What altered payload is known by, alike at both ends. Without them nothing is: that is for
   // measuring what they cost.
@@ -77,16 +79,17 @@ class PipeEnd {
     }
   }
   void require_sound() const;
-  // Waits until done(). Where time is over the transport gives up what is under way.
+  // Waits until done(). If that is in vain the transport gives up what is under way.
   template <typename Done>
-  void await(const Deadline& limit, Done&& done, Seconds max_sleep_s = Deadline::kMaxSleep) {
+  void await(PeerWait& wait, Done&& done, Seconds max_sleep_s = Deadline::kMaxSleep) {
     in_step([&] {
-      if (!limit.wait(done, max_sleep_s)) fail_expired(limit);
+      if (!wait.until(done, max_sleep_s)) fail_in_vain(wait);
     });
   }
-  [[noreturn]] void fail_expired(const Deadline& limit);
-  // Of the peer's work for a message with so many samples.
-  Deadline deadline(std::string what, PayloadKind kind, size_t samples) const;
+  [[noreturn]] void fail_in_vain(const PeerWait& wait);
+  PeerWait wait_for(std::string what) const { return wait_for(std::move(what), 1); }
+  // For the peer's work for a message with so many samples.
+  PeerWait wait_for_work(std::string what, PayloadKind kind, size_t samples) const;
   void send_counted(ControlMessage kind, std::string bytes, MessageCount& count);
   static std::string describe(const Header& header);
 
@@ -97,6 +100,8 @@ class PipeEnd {
   Seconds waited_s_ = 0;
 
  private:
+  PeerWait wait_for(std::string what, size_t times) const;
+
   bool broken_ = false;
 };
 

@@ -59,16 +59,16 @@ std::optional<IncomingMessage> ReceiveEnd::poll(const Expected& expected) {
 // A message that is refused for what it is leaves the ends in step.
 IncomingMessage ReceiveEnd::next(const Expected& expected) {
   settle();
-  const Deadline limit = deadline(fmt::format("the header of the {} message of task {}, cell {}",
-                                              name(expected.kind), expected.task, expected.cell),
-                                  expected.kind, expected.samples);
+  PeerWait wait = wait_for_work(fmt::format("the header of the {} message of task {}, cell {}",
+                                            name(expected.kind), expected.task, expected.cell),
+                                expected.kind, expected.samples);
   const Stopwatch watch;
   std::optional<IncomingMessage> message;
-  const bool came = limit.wait([&] {
+  const bool came = wait.until([&] {
     if (auto polled = poll(expected)) message.emplace(std::move(*polled));
     return message.has_value();
   });
-  if (!came) fail_expired(limit);
+  if (!came) fail_in_vain(wait);
   waited_s_ += watch.elapsed_s();
   return std::move(*message);
 }
@@ -178,11 +178,10 @@ void ReceiveEnd::sum_arrived(Message& message) {
 
 // Waits quickly while payload comes.
 void ReceiveEnd::await_trailer(Message& message) {
-  const Deadline limit(options_.timeout_s, "the end of the " + describe(message.header),
-                       options_.peer);
+  PeerWait wait = wait_for("the end of the " + describe(message.header));
   while (!message.trailer) {
     const Stopwatch watch;
-    await(limit, [&, before = message.receiving->arrived_bytes()] {
+    await(wait, [&, before = message.receiving->arrived_bytes()] {
       advance();
       return message.trailer.has_value() || message.receiving->arrived_bytes() != before;
     });
@@ -196,12 +195,12 @@ void ReceiveEnd::await_payload(Message& message, uint64_t counted_by_sender) {
     fail(Exit::kIntegrity, "{} counted {} payload bytes in the {}, of which its header says {}.",
          options_.peer, counted_by_sender, describe(message.header), owed);
   }
-  const Deadline limit(options_.timeout_s, "the payload of the " + describe(message.header),
-                       options_.peer);
+  PeerWait wait = wait_for("the payload of the " + describe(message.header));
   const bool ended =
-      limit.wait([&] { return message.receiving->done(); }, Deadline::kMaxSleepInTransfer);
+      wait.until([&] { return message.receiving->done(); }, Deadline::kMaxSleepInTransfer);
   if (!ended) transport_->give_up();
   const uint64_t arrived = message.receiving->arrived_bytes();
+  if (arrived != owed && !ended && wait.peer_is_silent()) fail_in_vain(wait);
   if (arrived != owed && !ended) {
     fail(Exit::kEnvironment,
          "{} of the {} payload bytes came in the {}, though {} says that it sent them all, and no "

@@ -145,7 +145,7 @@ void SendEnd::progress() {
          open_.front()->times) {
     await_front();
   }
-  if (!open_.empty() && open_.front()->times && limit().expired()) fail_expired(limit());
+  if (!open_.empty() && open_.front()->times && wait().in_vain()) fail_in_vain(wait());
 }
 
 // ---- what is open
@@ -172,7 +172,7 @@ void SendEnd::read_answers() {
     const auto bytes = transport_->poll_note(ControlMessage::kAnswer);
     if (!bytes) break;
     read_answer(*message, *bytes);
-    limit_.reset();
+    wait_.reset();
   }
   std::erase_if(open_, [](const auto& message) { return message->over; });
 }
@@ -245,7 +245,7 @@ void SendEnd::finish(Message& message) {
   message.tensors.clear();
   message.over = true;
   ledger_.add(message.header, message.count);
-  limit_.reset();
+  wait_.reset();
 }
 
 void SendEnd::require_open(const Message& message, const char* call) {
@@ -269,23 +269,22 @@ uint64_t SendEnd::open_bytes() const {
 // ---- waiting
 
 // Runs from the time when the first message that is open came to wait for what it waits for.
-Deadline& SendEnd::limit() {
+PeerWait& SendEnd::wait() {
   const Header& header = open_.front()->header;
-  if (!limit_ && open_.front()->answered) {
-    limit_ = Deadline(options_.timeout_s, "its receives of the payload of the " + describe(header),
-                      options_.peer);
-  } else if (!limit_) {
-    limit_ = deadline("the answer to the header of the " + describe(header), header.kind,
-                      header.samples.size());
+  if (!wait_ && open_.front()->answered) {
+    wait_ = wait_for("its receives of the payload of the " + describe(header));
+  } else if (!wait_) {
+    wait_ = wait_for_work("the answer to the header of the " + describe(header), header.kind,
+                          header.samples.size());
   }
-  return *limit_;
+  return *wait_;
 }
 
 // Waits for the next thing to happen to the first message that is open.
 void SendEnd::await_front() {
   const auto front = open_.front();
   const bool answered = front->answered;
-  const Deadline until = limit();
+  PeerWait until = wait();
   const Stopwatch watch;
   await(
       until,

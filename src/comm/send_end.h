@@ -88,13 +88,13 @@ class SendEnd : public PipeEnd {
   void finish(Message& message);
   static void require_open(const Message& message, const char* call);
   void require_closed(const char* call) const;
-  Deadline& limit();
+  PeerWait& wait();
   void await_front();
   uint64_t open_bytes() const;
 
   Substitute substitute_;
   std::deque<std::shared_ptr<Message>> open_;
-  std::optional<Deadline> limit_;  // of the wait for the first of them
+  std::optional<PeerWait> wait_;  // for what the first of them waits for
 };
 
 }  // namespace kvcomm

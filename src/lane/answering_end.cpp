@@ -25,6 +25,12 @@ void count_work(SampleRow& row, const Work& first, const Work& all, bool beside)
                first.prefill_s;
 }
 
+// What failed with all of a batch: the work, unless something did not arrive as it was sent.
+std::string step_of(const Batch& batch, const char* work) {
+  const bool altered = std::ranges::any_of(batch.arrivals, &ReceivedSample::altered);
+  return altered ? kAlteredStep : work;
+}
+
 }  // namespace
 
 Report AnsweringEnd::answer(const TaskCell& cell, const Method& method, Batch& batch) {
@@ -41,8 +47,9 @@ Report AnsweringEnd::answer(const TaskCell& cell, const Method& method, Batch& b
     std::vector<Request> requests = receive(method, batch);
     out.rows = sample_rows(batch, method, wires_, session_.dataset_config());
     for (size_t i = 0; i < batch.arrivals.size(); ++i) {
-      const std::string& failure = batch.arrivals[i].failure;
-      if (!failure.empty()) fail_row(out.rows[i], "wire", failure);
+      const ReceivedSample& arrival = batch.arrivals[i];
+      if (arrival.failure.empty()) continue;
+      fail_row(out.rows[i], arrival.altered ? kAlteredStep : "wire", arrival.failure);
     }
     step = "answer";
     ask(std::move(requests), cell, batch, out.rows);
@@ -66,7 +73,7 @@ void AnsweringEnd::calibrate(Calibration& calibration, Batch& batch,
     give_up(calibration.exchange(), batch, error, messages_before);
     failures.push_back({.sample = batch.sample(0).index,
                         .attempt = batch.exchange().attempt,
-                        .step = "calibration",
+                        .step = step_of(batch, "calibration"),
                         .what = reason_of(error)});
   }
 }
@@ -87,7 +94,7 @@ std::optional<std::vector<int>> AnsweringEnd::recalibrate(const TaskCell& cell,
     }
     out.failures.push_back({.sample = batch.sample(0).index,
                             .attempt = batch.exchange().attempt,
-                            .step = "recalibration",
+                            .step = step_of(batch, "recalibration"),
                             .what = reason});
     return std::nullopt;
   }
@@ -133,6 +140,7 @@ void AnsweringEnd::ask(std::vector<Request> requests, const TaskCell& cell, Batc
     requests[i].decoding = batch.decoding(profile.generated_by, batch.max_new_tokens());
   }
   const std::vector<Work> first = batch.generated();  // of answers that came before
+  faults_.at(Phase::kPrefill);
   const std::vector<Answer> answers = batch.answer(requests);
   for (size_t i = 0; i < answers.size(); ++i) {
     count_work(rows[i], first[i], batch.generated()[i], profile.refines);

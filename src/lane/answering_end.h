@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "comm/faults.h"
 #include "comm/receive_end.h"
 #include "comm/send_end.h"
 #include "lane/pair_session.h"
@@ -28,14 +29,16 @@ class AnsweringEnd {
     std::vector<const SendEnd*> outgoing;
   };
 
-  // busy: where its seconds are counted. All must outlive it.
-  AnsweringEnd(Wires wires, const PairSession& session, at::Device device, RankRecord& busy)
+  // busy: where its seconds are counted; faults: what is to go wrong. All must outlive it.
+  AnsweringEnd(Wires wires, const PairSession& session, at::Device device, RankRecord& busy,
+               Faults& faults)
       : wires_(std::move(wires.in)),
         back_(std::move(wires.back)),
         outgoing_(std::move(wires.outgoing)),
         session_(session),
         device_(device),
-        busy_(busy) {}
+        busy_(busy),
+        faults_(faults) {}
 
   // The rows of a batch in a cell. What fails makes failed rows; only a broken transport or device
   // throws.
@@ -69,6 +72,7 @@ class AnsweringEnd {
   const PairSession& session_;
   at::Device device_;
   RankRecord& busy_;
+  Faults& faults_;
 };
 
 }  // namespace kvcomm

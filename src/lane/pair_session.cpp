@@ -156,7 +156,7 @@ void PairSession::compare_with(int peer_rank, size_t pair) {
     mine["KV heads"] = model.kv_heads;
     mine["head size"] = model.head_dim;
   }
-  const std::string peer = fmt::format("rank {} of lane {}", peer_rank, seat_.lane);
+  const std::string& peer = seat_.names.at(static_cast<size_t>(peer_rank));
   nlohmann::json told = mine;
   told["eos"] = eos_of(own_agent());
   lane_->send(told.dump(), peer_rank, kHandshakeTag,

@@ -20,6 +20,10 @@ struct Seat {
   at::Device device = at::kCPU;
   std::string gpu = {};   // the device's UUID as 32 hexadecimal digits; "": it is none
   std::string transport;  // "loopback" | "mpi" | "nccl"
+  // Of the lane's ends, in the order of its communicator: their ranks in the world, and what
+  // messages call them ("rank 2 (sender of lane 1) on node7").
+  std::vector<int> world_ranks = {};
+  std::vector<std::string> names = {};
 
   bool sends() const { return role != Role::kReceiver; }
   bool receives() const { return role != Role::kSender; }

@@ -11,8 +11,11 @@ namespace kvcomm {
 void SendingEnd::send(const Method& method, Batch& batch, Substitute substitute) {
   const PhaseWatch watch(batch, wire_.waited_s());
   const uint64_t messages = wire_.messages();
-  batch.meanwhile = [this] { wire_.progress(); };  // its seconds are in the watch's
-  wire_.set_substitute(std::move(substitute));
+  batch.meanwhile = [this](Phase phase) {
+    faults_.at(phase);
+    wire_.progress();  // its seconds are in the watch's
+  };
+  wire_.set_substitute(faults_.spoiling(std::move(substitute)));
   try {
     method.send(batch, wire_);
   } catch (const std::exception& error) {

@@ -3,6 +3,7 @@
 
 #include <c10/core/Device.h>
 
+#include "comm/faults.h"
 #include "comm/send_end.h"
 #include "method/method.h"
 #include "store/rows.h"
@@ -11,9 +12,9 @@ namespace kvcomm {
 
 class SendingEnd {
  public:
-  // busy: where its seconds are counted. Both must outlive it.
-  SendingEnd(SendEnd& wire, at::Device device, RankRecord& busy)
-      : wire_(wire), device_(device), busy_(busy) {}
+  // busy: where its seconds are counted; faults: what is to go wrong. All must outlive it.
+  SendingEnd(SendEnd& wire, at::Device device, RankRecord& busy, Faults& faults)
+      : wire_(wire), device_(device), busy_(busy), faults_(faults) {}
 
   // Whatever fails here is told to the receiver, which makes the rows; only a broken transport or
   // device throws. Returns without waiting for the receiver, unless it is too far ahead of it.
@@ -31,6 +32,7 @@ class SendingEnd {
   SendEnd& wire_;
   at::Device device_;
   RankRecord& busy_;
+  Faults& faults_;
 };
 
 }  // namespace kvcomm

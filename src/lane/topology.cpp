@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "plan/memory.h"
+#include "store/process.h"
 
 namespace kvcomm {
 
@@ -46,7 +47,7 @@ int cores_of(const std::vector<std::string>& processes) {
 
 // What ranks must know of each other before they choose devices and transport.
 void agree_on_devices(Communicator& world, const std::string& device, Layout& layout) {
-  Json mine = {{"device", device}, {"gpu", ""}};
+  Json mine = {{"device", device}, {"gpu", ""}, {"host", host_name()}};
   if (device == "cuda") {
     const int index = layout.rank_on_node % gpu_count();
     layout.device = at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
@@ -60,6 +61,7 @@ void agree_on_devices(Communicator& world, const std::string& device, Layout& la
   for (const std::string& text : all) {
     ranks.push_back(Json::parse(text));
     ++ranks_of_gpu[ranks.back().at("gpu")];
+    layout.hosts.push_back(ranks.back().at("host"));
   }
   layout.memory_bytes = std::numeric_limits<int64_t>::max();
   for (size_t rank = 0; rank < ranks.size(); ++rank) {
@@ -178,6 +180,12 @@ Seat seat_of(const Layout& layout, int rank, const Config& config, const std::st
     seat.senders =
         ranks.is_one_rank() ? layout.senders : static_cast<int>(std::ssize(ranks.senders));
     if (seat.role == Role::kSender) seat.sender = static_cast<int>(sender - ranks.senders.begin());
+    seat.world_ranks = ranks.all();
+    for (const int end : seat.world_ranks) {
+      seat.names.push_back(fmt::format("rank {} ({} of lane {}) on {}", end,
+                                       end == ranks.receiver ? "receiver" : "sender", lane,
+                                       layout.hosts.at(static_cast<size_t>(end))));
+    }
   }
   seat.device = layout.device;
   if (!seat.device.is_cpu()) seat.gpu = gpu_name_to_nccl(seat.device).substr(0, 32);

@@ -20,7 +20,8 @@ inline constexpr Seconds kTogether_s = 600;  // for what all ranks say at about 
 // Where each rank stands: computed alike on every rank from the nodes they run on.
 struct Layout {
   std::vector<LaneRanks> lanes;
-  int senders = 1;  // of each
+  int senders = 1;                 // of each
+  std::vector<std::string> hosts;  // by rank
   int ranks_on_node = 1, rank_on_node = 0;
   int node_cores = 1;            // that the node's ranks may use together
   at::Device device = at::kCPU;  // this rank's

@@ -92,39 +92,47 @@ struct Worker::Batches {
   Batch received;
 };
 
-Worker::Worker(const Config& config, Seat seat, TaskLink& tasks, Communicator* lane)
+Worker::Worker(const Config& config, Seat seat, TaskLink& tasks, Faults& faults, Communicator* lane,
+               const Heartbeat* heartbeat)
     : config_(config),
       seat_(std::move(seat)),
       tasks_(tasks),
+      faults_(faults),
       session_(config, seat_, lane),
       fidelity_(fidelity_of(config)) {
   busy_.sender_flops = busy_.receiver_flops = busy_.calibration_flops = 0;
   busy_.start_host_bytes = resident_memory();
-  open_pipes(lane);
+  open_pipes(lane, heartbeat);
 }
 
-void Worker::open_pipes(Communicator* lane) {
+void Worker::open_pipes(Communicator* lane, const Heartbeat* heartbeat) {
   AnsweringEnd::Wires wires;
   for (const int peer : seat_.pipe_peers()) {
     PipeRequest request{.transport = seat_.transport,
                         .sends = seat_.sends(),
                         .receives = seat_.receives(),
                         .peer = peer,
-                        .end = {.device = seat_.device,
-                                .timeout_s = config_.run.timeout_s,
-                                .peer = fmt::format("rank {} of lane {}", peer, seat_.lane)},
+                        .end = {.device = seat_.device, .timeout_s = config_.run.timeout_s},
+                        .faults = &faults_,
                         .link = pipes_.empty() ? nullptr : pipes_.front().link};
+    if (heartbeat != nullptr && seat_.role != Role::kBoth) {
+      const auto end = static_cast<size_t>(peer);
+      request.end.peer = seat_.names.at(end);
+      request.end.peer_silent_s = [heartbeat, rank = seat_.world_ranks.at(end)] {
+        return heartbeat->silent_s(rank);
+      };
+    }
     const PipeEnds& pipe = pipes_.emplace_back(open_ends(request, lane));
     std::swap(request.sends, request.receives);
     const PipeEnds& back = return_pipes_.emplace_back(open_return_ends(request, lane));
     if (pipe.sender != nullptr) {
-      sending_.emplace_back(*pipe.sender, seat_.device, busy_);
+      sending_.emplace_back(*pipe.sender, seat_.device, busy_, faults_);
       wires.outgoing.push_back(pipe.sender.get());
     }
     if (pipe.receiver != nullptr) wires.in.push_back(pipe.receiver.get());
     if (back.sender != nullptr) wires.back.push_back(back.sender.get());
   }
-  answering_.emplace(std::move(wires), session_, seat_.device, busy_);
+  answering_.emplace(std::move(wires), session_, seat_.device, busy_, faults_);
 }
 
 // ---- tasks
@@ -147,7 +155,11 @@ void Worker::work(const Task& task) {
   // While the ends of a new pair compare themselves, neither attends to messages of the last one.
   if (session_.is_new_pair(task)) flush();
   busy_.load_s += session_.prepare(task);
-  if (seat_.receives()) report({.kind = Report::Kind::kBegun, .task = task.id});
+  const bool only_loads = task.kind == Task::Kind::kLoad;
+  if (seat_.receives()) {
+    report({.kind = only_loads ? Report::Kind::kLoaded : Report::Kind::kBegun, .task = task.id});
+  }
+  if (only_loads) return;
   if (task.kind == Task::Kind::kCalibrate) {
     calibrate(task);
   } else if (task.kind == Task::Kind::kOnline) {
@@ -188,7 +200,10 @@ void Worker::run_cell(const Task& task, const TaskCell& cell, Batches& batches) 
            [&] { send(*method, batches.for_cell(cell.spec, exchange), &cell.spec); });
   if (!answers(end)) return report({.kind = Report::Kind::kRank});
   Batch& batch = end == End::kSender ? batches.sent.front() : batches.received;
-  if (end == End::kSender) batch.meanwhile = [this] { attend(); };
+  batch.meanwhile = [this, sends = end == End::kSender](Phase phase) {
+    faults_.at(phase);
+    if (sends) attend();
+  };
   Report rows;
   counting(busy_.receiver_flops, [&] { rows = answering_->answer(cell, *method, batch); });
   report(std::move(rows));
@@ -319,7 +334,7 @@ void Worker::report_lost(const Task& task, const Report& failed) {
     lost.failures.push_back(
         {.sample = index,
          .attempt = task.attempt,
-         .step = "recalibration",
+         .step = failed.failures.empty() ? "recalibration" : failed.failures.front().step,
          .what = fmt::format("The layers for it could not be chosen by sample {}: {}",
                              task.chosen_by, why)});
   }

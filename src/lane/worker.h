@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "comm/communicator.h"
+#include "comm/faults.h"
+#include "comm/heartbeat.h"
 #include "comm/open_ends.h"
 #include "config/config.h"
 #include "lane/answering_end.h"
@@ -21,9 +23,10 @@ namespace kvcomm {
 
 class Worker {
  public:
-  // lane: the communicator of the lane's ends; null where one process plays both. All must outlive
-  // it.
-  Worker(const Config& config, Seat seat, TaskLink& tasks, Communicator* lane);
+  // faults: what is to go wrong. lane: the communicator of the lane's ends; heartbeat: tied to its
+  // other ends. Both are null where one process plays all. All must outlive it.
+  Worker(const Config& config, Seat seat, TaskLink& tasks, Faults& faults, Communicator* lane,
+         const Heartbeat* heartbeat = nullptr);
   Worker(const Worker&) = delete;  // its session refers to its seat
   Worker& operator=(const Worker&) = delete;
 
@@ -34,7 +37,7 @@ class Worker {
  private:
   struct Batches;
 
-  void open_pipes(Communicator* lane);
+  void open_pipes(Communicator* lane, const Heartbeat* heartbeat);
   Task next_task();
   void work(const Task& task);
   void run_task(const Task& task);
@@ -57,6 +60,7 @@ class Worker {
   const Config& config_;
   Seat seat_;
   TaskLink& tasks_;
+  Faults& faults_;
   PairSession session_;
   Fidelity fidelity_;
   MemoryWatch memory_;

@@ -56,7 +56,7 @@ Observer Batch::attentive(const Observer& observer, Seconds& attended_s) const {
   return {.on_kv = [this, &observer, &attended_s, on_host](int64_t layer, const LayerKv& kv) {
     const Stopwatch attending;
     if (observer.on_kv) observer.on_kv(layer, kv);
-    meanwhile();
+    meanwhile(Phase::kPrefill);
     if (on_host) attended_s += attending.elapsed_s();
   }};
 }
@@ -137,7 +137,8 @@ double Batch::joules() const {
 }
 
 Generation Batch::generation() const {
-  return {.prefixes = agent().prefixes.get(), .between_steps = meanwhile};
+  return {.prefixes = agent().prefixes.get(),
+          .between_steps = [this] { meanwhile(Phase::kDecode); }};
 }
 
 namespace {

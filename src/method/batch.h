@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "comm/faults.h"
 #include "comm/receive_end.h"
 #include "comm/send_end.h"
 #include "method/agent.h"
@@ -40,7 +41,8 @@ struct ReceivedSample {
   Seconds sender_prefill_s = 0, sender_decode_s = 0, wire_exposed_s = 0, wire_hidden_s = 0;
   Seconds senders_s = 0;  // all of these of the sender that took longest
   double sender_joules = 0;
-  std::string failure;  // not "": it must not be scored
+  std::string failure;   // not "": it must not be scored
+  bool altered = false;  // it failed for that: what came is not what was sent
 };
 
 // What a model was given to do for a sample, and took.
@@ -118,8 +120,9 @@ class Batch {
   }
 
   std::vector<ReceivedSample> arrivals;  // one a sample; empty where nothing was received
-  // What this end must attend to in work that takes long; called between layers and steps.
-  std::function<void()> meanwhile = [] {};
+  // What this end must attend to in work that takes long; called between layers (kPrefill) and
+  // between steps (kDecode).
+  std::function<void(Phase)> meanwhile = [](Phase) {};
 
   // Of each sample in this exchange.
   const std::vector<Work>& generated() const { return generated_; }

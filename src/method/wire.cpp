@@ -157,6 +157,7 @@ void note_arrivals(Batch& batch, const Header& header, const Delivery& delivery,
     if (!delivery.failure.empty()) {
       arrival.failure = sender + " failed: " + delivery.failure;
     } else if (!delivery.intact[i]) {
+      arrival.altered = true;
       arrival.failure =
           fmt::format("The {} that arrived are not those that were sent (their sums differ).",
                       name(header.kind));
@@ -233,6 +234,10 @@ std::vector<int> receive_layers(Batch& batch, ReceiveEnd& back) {
   ReceiveEnd* const wires[] = {&back};
   const at::Tensor layers =
       receive_messages(batch, PayloadKind::kLayers, wires).front().tensors.front().to(at::kCPU);
+  // The receiver goes by what it chose: with anything else the two ends are out of step.
+  if (const std::string& failure = batch.arrivals.front().failure; !failure.empty()) {
+    fail(Exit::kIntegrity, "{}", failure);
+  }
   const int* first = layers.const_data_ptr<int>();
   return {first, first + layers.numel()};
 }

@@ -48,7 +48,7 @@ std::optional<CellTokens> TokenCounter::count(const Cell& cell, std::span<const 
       each[i].senders[sender].context = length;
     }
   }
-  CellTokens tokens{.estimated = !plan_.pairs[cell.pair].has_text()};
+  CellTokens tokens{.estimated = !encodes(plan_.pairs[cell.pair])};
   int64_t prompt = 0;
   for (size_t i = 0; i < samples.size(); ++i) {
     const bool too_long = contexts[i] == kTooLong || prompts[samples[i]] == kTooLong;
@@ -89,14 +89,14 @@ const TokenCounter::Lengths& TokenCounter::lengths(const Cell& cell, size_t want
   const PairConfig& named = plan_.config.pairs[cell.pair];
   const PlannedPair& pair = plan_.pairs[cell.pair];
   const Dataset& dataset = plan_.datasets[cell.dataset];
-  Lengths& found = lengths_[fmt::format("{} {} {} {} {} {} {} {} {}", pair.tokenizer_hash,
-                                        pair.chat_hash, cell.dataset, named.sender_thinks,
-                                        named.receiver_thinks, named.think_end,
+  const std::string text = encodes(pair) ? pair.tokenizer_hash + " " + pair.chat_hash : "";
+  Lengths& found = lengths_[fmt::format("{} {} {} {} {} {} {} {}", text, cell.dataset,
+                                        named.sender_thinks, named.receiver_thinks, named.think_end,
                                         static_cast<int>(reading), static_cast<int>(by), sender)];
   const size_t known = found.size();
   if (known >= wanted) return found;
   std::optional<PromptBuilder> prompt_builder;
-  if (pair.has_text()) {
+  if (encodes(pair)) {
     prompt_builder.emplace(make_prompt_builder(plan_.config, named, dataset.info, text_of(pair)));
   }
   found.resize(wanted);
@@ -121,7 +121,8 @@ int64_t TokenCounter::estimated(const DatasetInfo& info, const Sample& sample, R
   const std::string prompt = prompts_.prompt(
       info.name, info.kind, prompt_key(reading),
       std::array{PromptValue{"context", context}, PromptValue{"question", sample.question}});
-  return static_cast<int64_t>(count_characters(prompt)) / kCharactersPerToken;
+  return std::min(static_cast<int64_t>(count_characters(prompt)) / kCharactersPerToken,
+                  plan_.config.run.max_input_tokens);
 }
 
 std::shared_ptr<const Text> TokenCounter::text_of(const PlannedPair& pair) {

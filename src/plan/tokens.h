@@ -27,9 +27,14 @@ struct CellTokens {
 // LongBench's contexts have 3.8 to 4.7 in the tokenizers of Llama 3.1 and Qwen2.5.
 inline constexpr int64_t kCharactersPerToken = 4;
 
+// As a run encodes them, where the tokenizer is there; or by their characters in any case, which is
+// quick.
+enum class Counting { kEncoded, kEstimated };
+
 class TokenCounter {
  public:
-  explicit TokenCounter(const Plan& plan) : plan_(plan), prompts_(load_prompts(plan.config)) {}
+  explicit TokenCounter(const Plan& plan, Counting counting = Counting::kEncoded)
+      : plan_(plan), prompts_(load_prompts(plan.config)), counting_(counting) {}
 
   // None where the data set is absent; estimated, without the chat template's own tokens, where the
   // tokenizer or the template is. Prompts are encoded once for all cells that share them, on all
@@ -50,9 +55,13 @@ class TokenCounter {
   int64_t estimated(const DatasetInfo& info, const Sample& sample, Reading reading,
                     size_t sender) const;
   std::shared_ptr<const Text> text_of(const PlannedPair& pair);
+  bool encodes(const PlannedPair& pair) const {
+    return counting_ == Counting::kEncoded && pair.has_text();
+  }
 
   const Plan& plan_;
   const Prompts prompts_;
+  const Counting counting_;
   std::map<std::string, std::shared_ptr<const Text>> texts_;  // by tokenizer and chat template
   std::map<std::string, Lengths> lengths_;                    // by all that decides them
 };

@@ -1,12 +1,15 @@
 #include "schedule/coordinator.h"
 
 #include <algorithm>
+#include <cmath>
 #include <thread>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "method/method.h"
+#include "schedule/cell_record.h"
 #include "schedule/row_costs.h"
+#include "schedule/task_text.h"
 #include "score/score.h"
 
 namespace kvcomm {
@@ -16,39 +19,13 @@ namespace {
 // One is under way, one in reserve so that no lane waits for the next.
 constexpr int kTasksPerLane = 2;
 
-CellRecord cell_record(const Plan& plan, const Cell& cell, const LayerChoice* choice) {
-  const DatasetInfo& info = plan.datasets[cell.dataset].info;
-  const Profile profile = profile_of(cell.spec, plan.fidelity);
-  CellRecord record{.key = cell.key,
-                    .key_json = cell.key_json,
-                    .pair = plan.config.pairs[cell.pair].name,
-                    .dataset = info.name,
-                    .method = cell.spec.label(),
-                    .metric = info.metric,
-                    .normalisation = normalisation_name(info.metric),
-                    .fidelity = plan.fidelity.name,
-                    .dtype = std::string(to_text(plan.config.run.dtype)),
-                    .calibration_key = cell.calibration_key,
-                    .n_planned = static_cast<uint64_t>(cell.samples),
-                    .recalibration_scored = profile.scores_recalibrations,
-                    .receiver_alone = profile.is_receiver_alone()};
-  std::vector<const MethodSpec*> others;
-  for (const Cell& other : plan.cells) {
-    if (other.pair == cell.pair && other.dataset == cell.dataset) others.push_back(&other.spec);
+// Those that failed because their bytes arrived otherwise than they were sent.
+std::set<uint32_t> altered_samples(const Report& report) {
+  std::set<uint32_t> samples;
+  for (const FailureRecord& failure : report.failures) {
+    if (failure.step == kAlteredStep) samples.insert(failure.sample);
   }
-  const StudyPlace place = study_place(cell.spec, others);
-  record.axes = place.axes;
-  record.place = place.values;
-  record.series = place.series;
-  for (size_t l = 0; choice != nullptr && l < choice->selected.size(); ++l) {
-    record.layers.push_back({.layer = static_cast<int32_t>(l),
-                             .importance = choice->importance[l],
-                             .prior = choice->prior[l],
-                             .score = choice->score[l],
-                             .rank = choice->rank[l],
-                             .selected = choice->selected[l]});
-  }
-  return record;
+  return samples;
 }
 
 }  // namespace
@@ -82,9 +59,10 @@ Coordinator::Coordinator(const Plan& plan, CompletedIndex& stored, Journal& jour
       link_(link),
       stop_asked_(std::move(stop_asked)) {}
 
-Exit Coordinator::run(const std::vector<LaneRanks>& lanes, const std::vector<bool>& ours) {
+Exit Coordinator::run(const std::vector<LaneRanks>& lanes, const std::vector<bool>& ours,
+                      Effort effort) {
   lanes_ = lanes;
-  work_.emplace(plan_, stored_, ours);
+  work_.emplace(plan_, stored_, ours, std::move(effort), lanes.size());
   for (const Cell& cell : plan_.cells) {
     if (ours[cell.pair]) write_cell(cell);
   }
@@ -156,6 +134,8 @@ bool Coordinator::take_report() {
   std::optional<Report> polled = link_.poll();
   if (!polled) return false;
   Report& report = *polled;
+  reported_at_s_ = now_s();
+  reminder_ = Reminder();
   ranks_[report.rank.rank] = report.rank;
   const auto lane = lane_of_task_.find(report.task);
   switch (report.kind) {
@@ -170,6 +150,9 @@ bool Coordinator::take_report() {
     case Report::Kind::kRecalibration:
       store_recalibration(report);
       return true;
+    case Report::Kind::kLoaded:
+      work_->take_loaded(report);
+      break;
     case Report::Kind::kRows:
       store_rows(report);
       break;
@@ -192,13 +175,19 @@ bool Coordinator::take_report() {
 
 void Coordinator::store_rows(Report& report) {
   const Cell& cell = plan_.cells.at(report.cell);
+  const std::set<uint32_t> altered = altered_samples(report);
   uint64_t good = 0, failed = 0, bytes = 0;
   for (SampleRow& row : report.rows) {
+    bytes += row.payload_bytes;
+    if (altered.contains(row.sample)) {
+      failed += row.attempt > 1;
+      rows_altered_ += row.attempt > 1;
+      continue;
+    }
     row.key = cell.key;
     set_flops(row, plan_, cell);
     journal_.append(row);
     stored_.add(row);
-    bytes += row.payload_bytes;
     if (!row.failed) {
       ++good;
     } else if (row.attempt > 1) {
@@ -235,7 +224,13 @@ void Coordinator::store_calibration(Report& report) {
     stored_.add(record);
   }
   const std::vector<const Cell*> lost = work_->take_calibration(report);
-  for (const Cell* cell : lost) lose(*cell, "Its calibration failed.");
+  for (const Cell* cell : lost) {
+    if (altered_samples(report).empty()) {
+      lose(*cell, "Its calibration failed.");
+    } else {
+      rows_altered_ += work_->missing(*cell).size();
+    }
+  }
   for (const Cell& cell : plan_.cells) {
     if (cell.calibration_key == task.calibration_key && work_->choice(cell) != nullptr)
       write_cell(cell);
@@ -294,6 +289,8 @@ void Coordinator::keep_alive() {
     waited_at_s_ = now_s();
     // Busy lanes hear it too: the end that has no part in its task's methods is idle.
     send_all(Task::Kind::kWait);
+    require_signs_of_life();
+    say_what_is_waited_for();
   }
   if (now_s() - touched_at_s_ > kTouchEvery_s) {
     touched_at_s_ = now_s();
@@ -301,6 +298,54 @@ void Coordinator::keep_alive() {
       if (!lock.touch()) spdlog::warn("Pair '{}' was taken over by another run.", lock.pair());
     }
   }
+}
+
+// Nobody else would miss a lane of which all ranks are gone.
+void Coordinator::require_signs_of_life() const {
+  const Seconds timeout_s = plan_.config.run.timeout_s;
+  for (size_t lane = 0; lane < lanes_.size(); ++lane) {
+    for (const int rank : lanes_[lane].all()) {
+      const Seconds silent_s = link_.silent_s(rank);
+      if (silent_s < timeout_s) continue;
+      const auto known = ranks_.find(rank);
+      fail(Exit::kEnvironment,
+           "Rank {} ({} of lane {}){} gave no sign of life for {:.3g} s (run.timeout_s = {:.3g} "
+           "s): it was stopped, or its host or the way to it is gone. Its lane had {} in hand. The "
+           "job ends here; the same command goes on from what is stored.",
+           rank, rank == lanes_[lane].receiver ? "receiver" : "sender", lane,
+           known == ranks_.end() ? "" : " on " + known->second.host, silent_s, timeout_s,
+           in_hand(lane));
+    }
+  }
+}
+
+void Coordinator::say_what_is_waited_for() {
+  constexpr size_t kLanesNamed = 4;
+  const Seconds waited_s = now_s() - reported_at_s_;
+  if (!reminder_.is_due(waited_s)) return;
+  std::vector<std::string> waits;
+  for (size_t lane = 0; lane < std::min(kLanesNamed, lanes_.size()); ++lane) {
+    waits.push_back(fmt::format("lane {} has {} in hand", lane, in_hand(lane)));
+  }
+  if (lanes_.size() > kLanesNamed) {
+    waits.push_back(fmt::format("{} more lanes", lanes_.size() - kLanesNamed));
+  }
+  Seconds silent_s = 0;
+  for (const LaneRanks& lane : lanes_) {
+    for (const int rank : lane.all()) silent_s = std::max(silent_s, link_.silent_s(rank));
+  }
+  spdlog::info(
+      "No lane has reported for {:.0f} s; every rank gave a sign of life within the last {:.0f} s: "
+      "{}.",
+      waited_s, std::ceil(silent_s), fmt::join(waits, "; "));
+}
+
+std::string Coordinator::in_hand(size_t lane) const {
+  std::vector<std::string> tasks;
+  for (const auto& [id, at] : lane_of_task_) {
+    if (static_cast<size_t>(at) == lane) tasks.push_back(task_text(plan_, work_->running(id)));
+  }
+  return tasks.empty() ? "nothing" : fmt::format("{}", fmt::join(tasks, ", then "));
 }
 
 void Coordinator::send_all(Task::Kind kind) {
@@ -318,6 +363,14 @@ Exit Coordinator::end() {
     return link_.sent() && ranks_left_ == link_.ranks();
   });
   write_ranks();
+  if (rows_altered_ > 0) {
+    spdlog::error(
+        "Answers that are missing: {}. What arrived for them was twice not what had been sent "
+        "(/failures names them). Look at memory, cards and network, then start the same command "
+        "again: it tries them anew.",
+        rows_altered_);
+    return Exit::kIntegrity;
+  }
   return work_->rows_left() == 0 ? Exit::kOk : Exit::kSomeFailed;
 }
 

@@ -10,10 +10,12 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "base/error.h"
+#include "base/reminder.h"
 #include "plan/plan.h"
 #include "schedule/progress.h"
 #include "schedule/worklist.h"
@@ -37,7 +39,8 @@ class Coordinator {
 
   // Runs the work of `ours` on the lanes and tells every rank in the end that it is over. Returns
   // kOk, kSomeFailed or, as soon as a stop is asked for, kStopped.
-  Exit run(const std::vector<LaneRanks>& lanes, const std::vector<bool>& ours);
+  // effort says what takes long; without it every sample takes as long as any other.
+  Exit run(const std::vector<LaneRanks>& lanes, const std::vector<bool>& ours, Effort effort = {});
   // After kStopped: takes what the lanes have in hand. Returns kStopped again, or what run() would
   // have, where that was the last of the work.
   Exit finish_in_hand();
@@ -55,6 +58,9 @@ class Coordinator {
   void write_cell(const Cell& cell);
   void write_questions(const std::vector<bool>& ours);
   void keep_alive();
+  void require_signs_of_life() const;
+  void say_what_is_waited_for();
+  std::string in_hand(size_t lane) const;
   void send_all(Task::Kind kind);
   Exit end();
   void write_ranks();
@@ -74,7 +80,10 @@ class Coordinator {
   std::optional<Seconds> stopped_at_s_;
   std::map<int, RankRecord> ranks_;  // what each has done so far
   int ranks_left_ = 0;               // that have said their last
+  uint64_t rows_altered_ = 0;        // for good: they are not stored
   Seconds waited_at_s_ = now_s(), touched_at_s_ = now_s(), sleep_s_ = 0;
+  Seconds reported_at_s_ = now_s();
+  Reminder reminder_;  // of what is waited for since then
 };
 
 }  // namespace kvcomm

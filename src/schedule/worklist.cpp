@@ -1,9 +1,13 @@
 #include "schedule/worklist.h"
 
 #include <algorithm>
+#include <cmath>
+#include <functional>
+#include <iterator>
+#include <limits>
 #include <set>
 #include <string_view>
-#include <tuple>
+#include <utility>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -11,20 +15,45 @@
 
 namespace kvcomm {
 
-Worklist::Worklist(const Plan& plan, const CompletedIndex& stored, const std::vector<bool>& ours)
-    : plan_(plan), stored_(stored) {
+namespace {
+
+// Shorter tasks are not cut: what a task costs beside its work would show.
+constexpr Seconds kShort_s = 5;
+// A lane has a task and one in reserve, so that its share of the rest is cut into twice as many.
+constexpr double kParts = 4;
+// A half that takes so much of the whole is not worth it: both have the same steps to take.
+constexpr double kMuch = 0.8;
+
+}  // namespace
+
+Worklist::Worklist(const Plan& plan, const CompletedIndex& stored, const std::vector<bool>& ours,
+                   Effort effort, size_t lanes)
+    : plan_(plan),
+      stored_(stored),
+      effort_(std::move(effort)),
+      lanes_(lanes),
+      pairs_(plan.pairs.size()) {
   for (const Cell& cell : plan.cells) {
     if (!ours[cell.pair]) continue;
     const bool same = !groups_.empty() && groups_.back().pair == cell.pair &&
                       groups_.back().dataset == cell.dataset;
-    if (!same) groups_.push_back({.pair = cell.pair, .dataset = cell.dataset});
+    if (!same) {
+      pairs_[cell.pair].groups.push_back(groups_.size());
+      groups_.push_back({.pair = cell.pair, .dataset = cell.dataset});
+    }
     Group& group = groups_.back();
     group.cells.push_back(&cell);
     if (!cell.calibration_key.empty() && !missing(cell).empty()) {
       group.calibrations[cell.calibration_key].samples = cell.calibrating();
     }
   }
-  for (Group& group : groups_) settle(group);
+  for (Group& group : groups_) {
+    for (const Draft& draft : drafts_of(group, [](const Cell&) { return true; })) {
+      group.undrafted_s += draft.seconds;
+    }
+    pairs_[group.pair].left_s += group.undrafted_s;
+    settle(group);
+  }
 }
 
 // Takes over the importances that are stored; once none is missing, chooses layers and drafts the
@@ -51,57 +80,59 @@ void Worklist::settle(Group& group) {
 
 // Of cells that are the same work (equal keys) the first alone: its row is theirs too. Those that
 // recalibrate are none of these.
-std::vector<uint32_t> Worklist::missing_cells(const Group& group, uint32_t sample) const {
+template <typename May>
+std::vector<uint32_t> Worklist::missing_cells(const Group& group, uint32_t sample,
+                                              const May& may) const {
   std::vector<uint32_t> cells;
   std::set<std::string_view> keys;
   for (const Cell* cell : group.cells) {
-    const bool can_run =
-        cell->recalibrate_every == 0 && (!shares_layers(cell->spec) || choices_.contains(cell->id));
-    if (can_run && sample < cell->samples && !stored_.is_done(cell->key, sample) &&
-        keys.insert(cell->key).second) {
+    if (cell->recalibrate_every == 0 && may(*cell) && sample < cell->samples &&
+        !stored_.is_done(cell->key, sample) && keys.insert(cell->key).second) {
       cells.push_back(cell->id);
     }
   }
   return cells;
 }
 
-// By which sample the layers for another one are chosen.
-uint32_t Worklist::chosen_by(const Cell& cell, uint32_t sample) const {
-  return static_cast<uint32_t>(sample / cell.recalibrate_every * cell.recalibrate_every);
-}
-
-bool Worklist::is_online(const Draft& draft) const {
-  return plan_.cells[draft.cells.front()].recalibrate_every > 0;
-}
-
-void Worklist::draft_online(Group& group, const Cell& cell) {
+void Worklist::draft_online(const Cell& cell, std::deque<Draft>& drafts) const {
   const Draft* last = nullptr;
   for (const uint32_t sample : missing(cell)) {
     const bool joins =
         last != nullptr && chosen_by(cell, last->samples.front()) == chosen_by(cell, sample);
-    if (!joins) group.drafts.push_back({.samples = {}, .cells = {cell.id}});
-    group.drafts.back().samples.push_back(sample);
-    last = &group.drafts.back();
+    if (!joins) drafts.push_back({.samples = {}, .cells = {cell.id}});
+    drafts.back().samples.push_back(sample);
+    last = &drafts.back();
   }
 }
 
-// Tasks of consecutive samples that miss the same cells, a batch each.
-void Worklist::draft(Group& group) {
+// Tasks of consecutive samples that miss the same cells, a batch each; the longest first.
+template <typename May>
+std::deque<Draft> Worklist::drafts_of(const Group& group, const May& may) const {
+  std::deque<Draft> drafts;
   int64_t samples = 0;
   for (const Cell* cell : group.cells) samples = std::max(samples, cell->samples);
   for (uint32_t sample = 0; sample < samples; ++sample) {
-    std::vector<uint32_t> cells = missing_cells(group, sample);
+    std::vector<uint32_t> cells = missing_cells(group, sample, may);
     if (cells.empty()) continue;
-    const bool joins =
-        !group.drafts.empty() && group.drafts.back().cells == cells &&
-        static_cast<int64_t>(group.drafts.back().samples.size()) < batch_of(group.pair);
-    if (!joins) group.drafts.push_back({.cells = std::move(cells)});
-    group.drafts.back().samples.push_back(sample);
+    const bool joins = !drafts.empty() && drafts.back().cells == cells &&
+                       static_cast<int64_t>(drafts.back().samples.size()) < batch_of(group.pair);
+    if (!joins) drafts.push_back({.cells = std::move(cells)});
+    drafts.back().samples.push_back(sample);
   }
   std::set<std::string_view> keys;
   for (const Cell* cell : group.cells) {
-    if (cell->recalibrate_every > 0 && keys.insert(cell->key).second) draft_online(group, *cell);
+    if (cell->recalibrate_every > 0 && keys.insert(cell->key).second) draft_online(*cell, drafts);
   }
+  for (Draft& draft : drafts) draft.seconds = seconds_of(draft, plan_, effort_);
+  if (knows_effort()) std::ranges::stable_sort(drafts, std::greater{}, &Draft::seconds);
+  return drafts;
+}
+
+void Worklist::draft(Group& group) {
+  Seconds& left_s = pairs_[group.pair].left_s;
+  left_s -= std::exchange(group.undrafted_s, 0);
+  group.drafts = drafts_of(group, [&](const Cell& cell) { return can_run(cell); });
+  for (const Draft& draft : group.drafts) left_s += draft.seconds;
   group.drafted = true;
 }
 
@@ -141,44 +172,73 @@ const Task& Worklist::running(uint64_t task) const {
   return found->second.task;
 }
 
-std::vector<size_t> Worklist::preference(int lane) const {
-  std::map<size_t, int> lanes_on_pair;
-  for (const auto& [other, pair] : lane_pair_) {
-    if (other != lane) ++lanes_on_pair[pair];
-  }
+// ---- who gets what
+
+void Worklist::give_pair(int lane, size_t pair) {
+  const auto [mine, is_new] = lane_pair_.try_emplace(lane, pair);
+  if (!is_new) --pairs_[std::exchange(mine->second, pair)].lanes;
+  ++pairs_[pair].lanes;
+}
+
+// Those whose lanes have most left come first. Where that takes no longer than to load its weights,
+// a lane that joins would only be late; but what no lane serves must be served.
+std::vector<size_t> Worklist::worth_joining(int lane) const {
   const auto mine = lane_pair_.find(lane);
-  std::vector<std::tuple<bool, int, size_t>> ranked;
-  for (size_t i = 0; i < groups_.size(); ++i) {
-    const size_t pair = groups_[i].pair;
-    const bool elsewhere = mine == lane_pair_.end() || mine->second != pair;
-    const auto served = lanes_on_pair.find(pair);
-    ranked.emplace_back(elsewhere, served == lanes_on_pair.end() ? 0 : served->second, i);
+  std::vector<size_t> pairs;
+  for (size_t pair = 0; pair < pairs_.size(); ++pair) {
+    if (mine != lane_pair_.end() && mine->second == pair) continue;
+    const bool pays = pairs_[pair].share_of_one_more() > effort_.load_of(pair);
+    if (has_work(pair) && (pays || pairs_[pair].lanes == 0)) pairs.push_back(pair);
   }
-  std::ranges::sort(ranked);
-  std::vector<size_t> order;
-  for (const auto& entry : ranked) order.push_back(std::get<2>(entry));
-  return order;
+  std::ranges::stable_sort(pairs, std::greater{},
+                           [&](size_t pair) { return pairs_[pair].share_of_one_more(); });
+  return pairs;
+}
+
+bool Worklist::is_calibrating(size_t pair) const {
+  return std::ranges::any_of(pairs_[pair].groups,
+                             [&](size_t group) { return !groups_[group].drafted; });
+}
+
+bool Worklist::has_work(size_t pair) const {
+  const auto drafts = [&](size_t group) { return !groups_[group].drafts.empty(); };
+  return is_calibrating(pair) || std::ranges::any_of(pairs_[pair].groups, drafts);
 }
 
 std::optional<Task> Worklist::next(int lane) {
-  for (const size_t group : preference(lane)) {
-    std::optional<Task> task = take_from(group);
-    if (!task) {
-      // Its own pair will have work as soon as a calibration is there: better than loading another
-      // pair.
-      const auto mine = lane_pair_.find(lane);
-      const bool soon = !groups_[group].drafted && mine != lane_pair_.end() &&
-                        mine->second == groups_[group].pair;
-      if (soon) return std::nullopt;
-      continue;
-    }
-    lane_pair_[lane] = groups_[group].pair;
-    return task;
+  if (const auto mine = lane_pair_.find(lane); mine != lane_pair_.end()) {
+    if (std::optional<Task> task = take_from(mine->second)) return task;
+    // It will have work as soon as a calibration is there: better than loading another pair.
+    if (is_calibrating(mine->second)) return std::nullopt;
+  }
+  for (const size_t pair : worth_joining(lane)) {
+    give_pair(lane, pair);  // first, since its tasks are cut for all its lanes
+    if (std::optional<Task> task = take_from(pair)) return task;
+    return start({.kind = Task::Kind::kLoad}, pairs_[pair].groups.front(), /*rows=*/1);
   }
   return std::nullopt;
 }
 
-std::optional<Task> Worklist::take_from(size_t index) {
+// A calibration first, since much waits for it; then what takes longest.
+std::optional<Task> Worklist::take_from(size_t pair) {
+  for (const size_t group : pairs_[pair].groups) {
+    if (std::optional<Task> task = take_calibration_of(group)) return task;
+  }
+  std::optional<size_t> longest;
+  for (const size_t group : pairs_[pair].groups) {
+    const std::deque<Draft>& drafts = groups_[group].drafts;
+    if (drafts.empty()) continue;
+    const bool longer =
+        !longest ||
+        (knows_effort() && drafts.front().seconds > groups_[*longest].drafts.front().seconds);
+    if (longer) longest = group;
+  }
+  if (!longest) return std::nullopt;
+  const Draft draft = take_draft(groups_[*longest]);
+  return start(make_task(draft), *longest, draft.samples.size() * draft.cells.size());
+}
+
+std::optional<Task> Worklist::take_calibration_of(size_t index) {
   Group& group = groups_[index];
   for (auto& [key, calibration] : group.calibrations) {
     if (calibration.state != State::kMissing) continue;
@@ -189,10 +249,40 @@ std::optional<Task> Worklist::take_from(size_t index) {
     task.batch = calibration.attempt == 1 ? batch_of(group.pair) : 1;
     return start(std::move(task), index, /*rows=*/1);
   }
-  if (group.drafts.empty()) return std::nullopt;
-  const Draft draft = std::move(group.drafts.front());
+  return std::nullopt;
+}
+
+// A small part of what the pair's lanes have left. Where not all have asked yet, those that its
+// work will get are counted.
+Seconds Worklist::longest_task(const Pair& pair) const {
+  Seconds left_s = 0;
+  for (const Pair& each : pairs_) left_s += each.left_s;
+  const double expected = static_cast<double>(lanes_) * pair.left_s / left_s;
+  const double lanes = std::max<double>(pair.lanes, std::round(expected));
+  if (lanes < 2 || !knows_effort()) return std::numeric_limits<Seconds>::infinity();
+  return std::max(kShort_s, pair.left_s / (kParts * lanes));
+}
+
+// The first of the group's, cut until it is short enough.
+Draft Worklist::take_draft(Group& group) {
+  Pair& pair = pairs_[group.pair];
+  Draft draft = std::move(group.drafts.front());
   group.drafts.pop_front();
-  return start(make_task(draft), index, draft.samples.size() * draft.cells.size());
+  const Seconds most_s = longest_task(pair);
+  while (draft.seconds > most_s && draft.can_be_cut() && !is_online(draft)) {
+    auto [first, second] = halves(draft, plan_, effort_);
+    if (std::max(first.seconds, second.seconds) > kMuch * draft.seconds) break;
+    pair.left_s += first.seconds + second.seconds - draft.seconds;
+    insert(std::move(second), group.drafts);
+    draft = std::move(first);
+  }
+  pair.left_s -= draft.seconds;
+  return draft;
+}
+
+void Worklist::take_loaded(const Report& report) {
+  running(report.task);  // fails if there is no such task
+  running_.erase(report.task);
 }
 
 Task Worklist::make_task(const Draft& draft) const {
@@ -246,18 +336,15 @@ void Worklist::halve(size_t pair, int64_t batch) {
     if (group.pair != pair) continue;
     std::deque<Draft> drafts;
     for (const Draft& draft : group.drafts) {
+      pairs_[pair].left_s -= draft.seconds;
       if (is_online(draft)) {  // its task is worked on in batches
         drafts.push_back(draft);
         continue;
       }
-      for (size_t begin = 0; begin < draft.samples.size(); begin += static_cast<size_t>(half)) {
-        Draft part{.cells = draft.cells, .attempt = draft.attempt};
-        const size_t end = std::min(begin + static_cast<size_t>(half), draft.samples.size());
-        part.samples.assign(draft.samples.begin() + static_cast<ptrdiff_t>(begin),
-                            draft.samples.begin() + static_cast<ptrdiff_t>(end));
-        drafts.push_back(std::move(part));
-      }
+      std::ranges::move(in_batches(draft, static_cast<size_t>(half), plan_, effort_),
+                        std::back_inserter(drafts));
     }
+    for (const Draft& draft : drafts) pairs_[pair].left_s += draft.seconds;
     group.drafts = std::move(drafts);
   }
 }
@@ -272,6 +359,7 @@ void Worklist::take_rows(const Report& report) {
   running.rows_left -= std::min<uint64_t>(running.rows_left, report.rows.size());
   if (running.rows_left > 0) return;
   std::deque<Draft>& drafts = groups_[running.group].drafts;
+  Seconds& left_s = pairs_[groups_[running.group].pair].left_s;
   for (const auto& [sample, cells] : running.failed) {
     Draft again{.samples = {sample}, .cells = cells, .attempt = 2};
     const bool joins = !drafts.empty() && is_online(again) && drafts.back().attempt == 2 &&
@@ -279,8 +367,11 @@ void Worklist::take_rows(const Report& report) {
     if (joins) {  // one choice of layers serves them
       drafts.back().samples.push_back(sample);
     } else {
-      drafts.push_back(std::move(again));
+      drafts.push_back(std::move(again));  // behind all others
     }
+    left_s -= drafts.back().seconds;
+    drafts.back().seconds = seconds_of(drafts.back(), plan_, effort_);
+    left_s += drafts.back().seconds;
   }
   running_.erase(report.task);
 }

@@ -1,6 +1,9 @@
 // What is left of a sweep and who gets it next: tasks out, rows and importances in. Plain
 // bookkeeping in memory; the coordinator talks and stores.
 //
+// What takes longest goes first, and as a pair's work comes to its end its tasks are cut smaller,
+// so that its lanes are done at about the same time.
+//
 // A cell that recalibrates every T samples is a task for each T of them: its layers are chosen by
 // the first sample alone, so that nothing is carried over, and lanes share such a cell as any
 // other.
@@ -10,9 +13,12 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <utility>
 #include <vector>
 
+#include "plan/effort.h"
 #include "plan/plan.h"
+#include "schedule/draft.h"
 #include "select/layers.h"
 #include "store/completed.h"
 #include "tasks/messages.h"
@@ -21,13 +27,20 @@ namespace kvcomm {
 
 class Worklist {
  public:
-  // ours: pairs that this run may work on. plan and stored must outlive it.
-  Worklist(const Plan& plan, const CompletedIndex& stored, const std::vector<bool>& ours);
+  // ours: pairs that this run may work on. plan and stored must outlive it. Without effort every
+  // sample takes a second, nothing has to be loaded, no task is cut, and all goes in the plan's
+  // order. lanes: that will ask.
+  Worklist(const Plan& plan, const CompletedIndex& stored, const std::vector<bool>& ours,
+           Effort effort = {}, size_t lanes = 1);
 
   // The next task for a lane. A lane stays with its pair (its weights are loaded) while that has
-  // work, then takes the pair that the fewest lanes serve. Nothing: what is left waits for a
-  // calibration, or there is nothing left.
+  // work, then takes the pair whose lanes have most left, if that is worth loading its weights.
+  // Where a pair waits for a calibration, its lanes load meanwhile. Nothing: what is left is for
+  // others, or there is nothing left.
   std::optional<Task> next(int lane);
+
+  // A lane has loaded what it was told to.
+  void take_loaded(const Report& report);
 
   // Rows of a task came. Failed ones of a first attempt are queued again, each sample alone; where
   // memory ran out, its pair's batches have half as many samples from then on.
@@ -58,17 +71,20 @@ class Worklist {
     uint32_t attempt = 1;
     std::vector<uint32_t> samples;
   };
-  struct Draft {
-    std::vector<uint32_t> samples;
-    std::vector<uint32_t> cells;
-    uint32_t attempt = 1;
-  };
   struct Group {  // pair x data set
     size_t pair = 0, dataset = 0;
     std::vector<const Cell*> cells;
     std::map<std::string, Calibration> calibrations;
-    std::deque<Draft> drafts;
-    bool drafted = false;  // drafts were made: all its calibrations are settled
+    std::deque<Draft> drafts;  // in the order in which they go
+    Seconds undrafted_s = 0;   // of what is left, while that is not drafted
+    bool drafted = false;      // drafts were made: all its calibrations are settled
+  };
+  struct Pair {
+    Seconds left_s = 0;  // of what no lane was given yet
+    int lanes = 0;       // that have it
+    std::vector<size_t> groups;
+
+    Seconds share_of_one_more() const { return left_s / (lanes + 1); }
   };
   struct Running {
     Task task;
@@ -78,19 +94,40 @@ class Worklist {
   };
 
   void settle(Group& group);
-  std::vector<uint32_t> missing_cells(const Group& group, uint32_t sample) const;
+  bool knows_effort() const { return !effort_.cells.empty(); }
+  bool can_run(const Cell& cell) const {
+    return !shares_layers(cell.spec) || choices_.contains(cell.id);
+  }
+  template <typename May>
+  std::vector<uint32_t> missing_cells(const Group& group, uint32_t sample, const May& may) const;
+  template <typename May>
+  std::deque<Draft> drafts_of(const Group& group, const May& may) const;
   void draft(Group& group);
-  void draft_online(Group& group, const Cell& cell);
-  uint32_t chosen_by(const Cell& cell, uint32_t sample) const;
-  bool is_online(const Draft& draft) const;
+  void draft_online(const Cell& cell, std::deque<Draft>& drafts) const;
+  // By which sample the layers for another one are chosen.
+  static uint32_t chosen_by(const Cell& cell, uint32_t sample) {
+    return static_cast<uint32_t>(sample / cell.recalibrate_every * cell.recalibrate_every);
+  }
+  bool is_online(const Draft& draft) const {
+    return plan_.cells[draft.cells.front()].recalibrate_every > 0;
+  }
   void halve(size_t pair, int64_t batch);
-  std::vector<size_t> preference(int lane) const;
-  std::optional<Task> take_from(size_t group);
+  std::vector<size_t> worth_joining(int lane) const;
+  void give_pair(int lane, size_t pair);
+  bool is_calibrating(size_t pair) const;
+  bool has_work(size_t pair) const;
+  std::optional<Task> take_from(size_t pair);
+  std::optional<Task> take_calibration_of(size_t group);
+  Seconds longest_task(const Pair& pair) const;
+  Draft take_draft(Group& group);
   Task make_task(const Draft& draft) const;
   Task start(Task task, size_t group, uint64_t rows);
 
   const Plan& plan_;
   const CompletedIndex& stored_;
+  const Effort effort_;
+  const size_t lanes_;
+  std::vector<Pair> pairs_;  // as in the plan
   std::vector<Group> groups_;
   std::map<uint32_t, LayerChoice> choices_;  // by cell
   std::map<uint64_t, Running> running_;      // by task

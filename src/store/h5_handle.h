@@ -1,4 +1,4 @@
-// HDF5's ids and results in C++, for the two files of this folder that speak HDF5.
+// HDF5's ids and results in C++, for the files of this folder that speak HDF5.
 #pragma once
 
 #include <hdf5.h>

@@ -1,6 +1,7 @@
 #include "store/journal.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,7 +14,6 @@
 #include <thread>
 
 #include "base/error.h"
-#include "base/files.h"
 #include "base/hash.h"
 #include "base/parallel.h"
 #include "store/process.h"
@@ -51,8 +51,9 @@ std::string new_run_id() {
 }
 
 // ---- writing
-Journal::Journal(const fs::path& output, const RunRecord& run)
-    : path_(journal_folder(output) / (file_name_for(run.run_id) + ".jsonl")) {
+Journal::Journal(const fs::path& output, const RunRecord& run, Write write)
+    : path_(journal_folder(output) / (file_name_for(run.run_id) + ".jsonl")),
+      write_(std::move(write)) {
   std::error_code error;
   fs::create_directories(path_.parent_path(), error);
   if (error) {
@@ -97,7 +98,7 @@ template void Journal::append(const FailureRecord&);
 template void Journal::append(const QuestionRecord&);
 
 void Journal::write_line(std::string_view line) {
-  if (const int reason = write_fully(fd_, line); reason != 0) {
+  if (const int reason = write_(fd_, line); reason != 0) {
     if (::ftruncate(fd_, length_) != 0) fail_to_write(path_, "cut a half-written line off", errno);
     fail_to_write(path_, "write to", reason);
   }
@@ -108,6 +109,14 @@ void Journal::sync() {
   if (length_ == synced_) return;
   if (::fdatasync(fd_) != 0 && errno != EINVAL) {  // EINVAL: a device, not a file
     fail_to_write(path_, "sync", errno);
+  }
+  struct stat now {};
+  if (::fstat(fd_, &now) == 0 && now.st_nlink == 0) {
+    fail(
+        Exit::kEnvironment,
+        "The journal '{}' was removed while this run wrote to it, so that its rows are lost. Start "
+        "the same command again, with a folder that stays.",
+        path_.string());
   }
   synced_ = length_;
 }
@@ -204,7 +213,10 @@ void read_lines(Stretch& stretch) {
     rest.remove_prefix(std::min(rest.size(), line.size() + 1));
     ++stretch.lines;
     const std::string why = take_line(line, rest.size() + stretch.behind, rows, stretch);
-    if (!why.empty()) stretch.faults.push_back({.file = {}, .line = stretch.lines, .why = why});
+    if (why.empty()) continue;
+    const bool unfinished = rest.empty() && stretch.behind == 0 && !stretch.text.ends_with('\n');
+    stretch.faults.push_back(
+        {.file = {}, .line = stretch.lines, .why = why, .unfinished = unfinished});
   }
 }
 
@@ -230,7 +242,7 @@ void append(RunJournal& all, Stretch& stretch) {
 // may have written thousands of a type.
 void add_fault(std::vector<JournalFault>& faults, const JournalFault& fault) {
   for (auto known = faults.rbegin(); known != faults.rend() && known->file == fault.file; ++known) {
-    if (known->why == fault.why) {
+    if (known->why == fault.why && !fault.unfinished) {
       ++known->more;
       return;
     }
@@ -265,14 +277,17 @@ Journals read_journals(const fs::path& output) {
     std::vector<Stretch> stretches = stretches_of(content);
     in_parallel(0, stretches.size(), std::thread::hardware_concurrency(),
                 [&](size_t i) { read_lines(stretches[i]); });
-    RunJournal run;
+    RunJournal run{.file = file, .bytes = content.size()};
     size_t rows = 0, lines = 0;
     for (const Stretch& stretch : stretches) rows += stretch.run.samples.size();
     run.samples.reserve(rows);
     for (Stretch& stretch : stretches) {
       append(run, stretch);
       for (const JournalFault& fault : stretch.faults) {
-        add_fault(journals.faults, {.file = file, .line = lines + fault.line, .why = fault.why});
+        add_fault(journals.faults, {.file = file,
+                                    .line = lines + fault.line,
+                                    .why = fault.why,
+                                    .unfinished = fault.unfinished});
       }
       lines += stretch.lines;
     }
@@ -281,6 +296,34 @@ Journals read_journals(const fs::path& output) {
   }
   return journals;
 }
+
+template <typename Record>
+std::vector<size_t> lines_of(const fs::path& file, std::vector<Record> RunJournal::*records) {
+  const std::string content = read_file(file);
+  std::vector<size_t> lines;
+  size_t line = 0;
+  for (Stretch& stretch : stretches_of(content)) {
+    RowReader rows;
+    std::string_view rest = stretch.text;
+    while (!rest.empty()) {
+      const std::string_view text = rest.substr(0, rest.find('\n'));
+      rest.remove_prefix(std::min(rest.size(), text.size() + 1));
+      ++line;
+      take_line(text, rest.size() + stretch.behind, rows, stretch);
+      if (!(stretch.run.*records).empty()) lines.push_back(line);
+      stretch.run = {};
+    }
+  }
+  return lines;
+}
+
+template std::vector<size_t> lines_of(const fs::path&, std::vector<CellRecord> RunJournal::*);
+template std::vector<size_t> lines_of(const fs::path&, std::vector<SampleRow> RunJournal::*);
+template std::vector<size_t> lines_of(const fs::path&,
+                                      std::vector<CalibrationRecord> RunJournal::*);
+template std::vector<size_t> lines_of(const fs::path&,
+                                      std::vector<RecalibrationRecord> RunJournal::*);
+template std::vector<size_t> lines_of(const fs::path&, std::vector<QuestionRecord> RunJournal::*);
 
 std::string describe(const JournalFault& fault) {
   const std::string lines =

@@ -9,10 +9,12 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/files.h"
 #include "store/rows.h"
 
 namespace kvcomm {
@@ -25,9 +27,12 @@ std::string new_run_id();
 // torn.
 class Journal {
  public:
+  // Hands a line to an open file: 0, or the system's reason.
+  using Write = std::function<int(int fd, std::string_view line)>;
+
   // Creates <output>/journal/<run.run_id>.jsonl, which must not exist, and writes run as its first
   // line.
-  Journal(const std::filesystem::path& output, const RunRecord& run);
+  Journal(const std::filesystem::path& output, const RunRecord& run, Write write = write_fully);
   ~Journal();
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
@@ -47,13 +52,16 @@ class Journal {
   void write_line(std::string_view line);
 
   std::filesystem::path path_;
+  Write write_;
   int fd_ = -1;
   off_t length_ = 0, synced_ = 0;  // up to the end of the last whole line, of those on the disk
 };
 
 // All records of one run, in the order in which they were written.
 struct RunJournal {
-  RunRecord run;  // only its run_id (from the file's name) is set where the line is missing
+  std::filesystem::path file;
+  size_t bytes = 0;  // of it that were read
+  RunRecord run;     // only its run_id (from the file's name) is set where the line is missing
   std::vector<CellRecord> cells;
   std::vector<SampleRow> samples;
   std::vector<CalibrationRecord> calibrations;
@@ -68,7 +76,8 @@ struct JournalFault {
   std::filesystem::path file;
   size_t line = 0;  // the first, counted from 1
   std::string why;
-  size_t more = 0;  // later lines
+  size_t more = 0;          // later lines
+  bool unfinished = false;  // the file ends in the middle of it: its run writes it, or was killed
 };
 
 struct Journals {
@@ -79,6 +88,12 @@ struct Journals {
 // Reads all journals of an output folder; none where there is no such folder. Broken lines are
 // skipped and reported, never fatal; a file that cannot be read at all is an Error (kUsage).
 Journals read_journals(const std::filesystem::path& output);
+
+// The lines, counted from 1, of a journal's good records of one type, in their order: reading does
+// not keep them. Record is any type of a RunJournal's vectors.
+template <typename Record>
+std::vector<size_t> lines_of(const std::filesystem::path& file,
+                             std::vector<Record> RunJournal::*records);
 
 // Where an output folder has them.
 std::filesystem::path journal_folder(const std::filesystem::path& output);

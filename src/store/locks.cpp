@@ -4,7 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -61,6 +63,7 @@ Owner owner_of(const std::string& content) {
 struct Seen {
   std::string content;
   std::string state;
+  Seconds changed_s = 0;  // since the epoch
 };
 
 // Nothing where the file is gone.
@@ -71,17 +74,24 @@ std::optional<Seen> see(const fs::path& path) {
   std::string content{std::istreambuf_iterator<char>(in), {}};
   std::string state = fmt::format("{} {}.{:09d} {}", info.st_ino, info.st_mtim.tv_sec,
                                   info.st_mtim.tv_nsec, content);
-  return Seen{std::move(content), std::move(state)};
+  const Seconds changed_s =
+      static_cast<double>(info.st_mtim.tv_sec) + 1e-9 * static_cast<double>(info.st_mtim.tv_nsec);
+  return Seen{std::move(content), std::move(state), changed_s};
 }
 
 [[noreturn]] void fail_to_lock(const fs::path& path, int reason) {
   fail(Exit::kEnvironment, "Cannot write the lock '{}': {}.", path.string(), std::strerror(reason));
 }
 
+// What is put behind a lock's name for a file beside it: no such name is a pair's, whose '%' stand
+// before hexadecimal digits.
+constexpr const char* kNew = "%new";
+constexpr const char* kStale = "%stale";
+
 // A file of this process beside a lock. A number alone may be another's in another container.
 fs::path own_name(const fs::path& lock, const char* what) {
   const ProcessId me = this_process();
-  return lock.string() + fmt::format("%{}-{}-{}-{}", what, me.host, me.pid,
+  return lock.string() + fmt::format("{}-{}-{}-{}", what, me.host, me.pid,
                                      hash64_hex(me.scope + " " + me.start).substr(0, 8));
 }
 
@@ -166,7 +176,7 @@ std::optional<PairLock> PairLocks::try_claim(const std::string& pair) {
 
 // A lock gets its name when it is whole: who is killed on the way leaves none without an owner.
 std::optional<PairLock> PairLocks::create(const std::string& pair, const fs::path& path) {
-  const fs::path whole = own_name(path, "new");
+  const fs::path whole = own_name(path, kNew);
   const int fd = ::open(whole.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd < 0) fail_to_lock(path, errno);
   PairLock lock(pair, whole, fd);  // removes the file where the next line fails
@@ -215,7 +225,7 @@ bool PairLocks::is_stale(const std::string& pair, const std::string& content,
 // the one judged puts it back.
 bool PairLocks::take_over(const std::string& pair, const std::string& content) {
   const fs::path path = folder_ / file_name_for(pair);
-  const fs::path aside = own_name(path, "stale");
+  const fs::path aside = own_name(path, kStale);
   if (::rename(path.c_str(), aside.c_str()) != 0) {
     if (errno == ENOENT) return true;  // moved or released by another: free to be claimed
     fail_to_lock(path, errno);
@@ -227,6 +237,29 @@ bool PairLocks::take_over(const std::string& pair, const std::string& content) {
   }
   ::unlink(aside.c_str());
   return was_judged;
+}
+
+// ---- looking
+std::vector<LockSeen> see_locks(const fs::path& output) {
+  std::vector<LockSeen> locks;
+  std::error_code error;
+  const Seconds now_s =
+      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  for (fs::directory_iterator entry(output / "locks", error); !error && entry != end(entry);
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (name.find(kNew) != name.npos || name.find(kStale) != name.npos) continue;
+    const std::optional<Seen> seen = see(entry->path());
+    if (!seen) continue;  // released meanwhile
+    const Owner owner = owner_of(seen->content);
+    locks.push_back({.file = name,
+                     .process = owner.process,
+                     .owner = owner.text,
+                     .gone = is_gone(owner.process),
+                     .untouched_s = std::max(0.0, now_s - seen->changed_s)});
+  }
+  std::ranges::sort(locks, {}, &LockSeen::file);
+  return locks;
 }
 
 }  // namespace kvcomm

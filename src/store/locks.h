@@ -12,8 +12,10 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
+#include "store/process.h"
 
 namespace kvcomm {
 
@@ -73,5 +75,17 @@ class PairLocks {
   std::function<Seconds()> clock_;
   std::map<std::string, Look> looks_;
 };
+
+// A lock as one sees it who only looks.
+struct LockSeen {
+  std::string file;         // file_name_for(pair)
+  ProcessId process;        // its owner; without a pid: not written yet
+  std::string owner;        // in words
+  bool gone = false;        // its owner has certainly ended
+  Seconds untouched_s = 0;  // by this machine's clock, which another host's may differ from
+};
+
+// All locks of an output folder, by name. Writes nothing.
+std::vector<LockSeen> see_locks(const std::filesystem::path& output);
 
 }  // namespace kvcomm

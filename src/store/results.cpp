@@ -242,6 +242,13 @@ std::vector<std::string> left_out_text(const Results& results, size_t most) {
 // ---- the file
 namespace {
 
+// Their files' names with the bytes that were read.
+std::string journals_text(const Journals& journals) {
+  nlohmann::json bytes = nlohmann::json::object();
+  for (const RunJournal& run : journals.runs) bytes[run.file.filename().string()] = run.bytes;
+  return bytes.dump();
+}
+
 Attributes root_attributes(const Journals& journals) {
   RunRecord run;  // the newest whose record is there
   for (const RunJournal& journal : journals.runs) {
@@ -259,7 +266,8 @@ Attributes root_attributes(const Journals& journals) {
           {"argv", text(run.argv)},
           {"config", run.config},
           {"environment", text(run.environment)},
-          {"fingerprints", text(run.fingerprints)}};
+          {"fingerprints", text(run.fingerprints)},
+          {"journals", journals_text(journals)}};
 }
 
 // Names and sizes: what changes when a run starts or adds a row.
@@ -291,6 +299,17 @@ Results merge(const fs::path& output, Keys keys) {
     write_results(output / (keys == Keys::kAll ? "all.h5" : "results.h5"), results);
     if (pass == kPasses || listing(output) == before) return results;
   }
+}
+
+Results merge_read(const fs::path& output, Journals journals) {
+  const fs::path path = output / "results.h5";
+  Results results(std::move(journals));
+  for (const auto& [name, text] : root_attributes(results.journals)) {
+    if (h5_attribute(path, name) == text) continue;
+    write_results(path, results);
+    break;
+  }
+  return results;
 }
 
 }  // namespace kvcomm

@@ -13,7 +13,8 @@ namespace {
 constexpr int kAskTag = 1;    // a rank has got a signal, whose number it sends
 constexpr int kLeaveTag = 2;  // rank 0 says that all leave
 constexpr Seconds kLook_s = 0.02;
-constexpr Seconds kLeave_s = 5;  // for what the ranks still say to each other
+constexpr Seconds kLeave_s = 5;   // for what the ranks still say to each other
+constexpr Seconds kWrite_s = 15;  // for results.h5 of a large sweep, twice
 
 }  // namespace
 
@@ -22,6 +23,13 @@ Stop::Stop(const Communicator& world) : ranks_(world.duplicate()), watch_([this]
 Stop::~Stop() {
   over_ = true;
   watch_.join();
+}
+
+void Stop::end_by(Seconds at_s, const std::string& why) {
+  const std::lock_guard lock(mutex_);
+  if (at_s >= ends_at_s_) return;
+  ends_at_s_ = at_s;
+  why_it_ends_ = why;
 }
 
 void Stop::begin_work(Seconds grace_s) {
@@ -58,29 +66,40 @@ void Stop::look(bool& told) {
     if (ranks_.poll(kLeaveTag, 0)) leave();
     return;
   }
-  if (news) take(signal, 0);
-  while (const auto asked = ranks_.poll(kAskTag)) take(std::stoi(asked->bytes), asked->source);
+  if (news) take_signal(signal, 0);
+  while (const auto asked = ranks_.poll(kAskTag)) {
+    take_signal(std::stoi(asked->bytes), asked->source);
+  }
+  look_at_time();
 }
 
-void Stop::take(int signal, int rank) {
+void Stop::look_at_time() {
   const std::lock_guard lock(mutex_);
+  if (now_s() > ends_at_s_ - grace_s_ - kWrite_s) take(why_it_ends_);
+}
+
+void Stop::take_signal(int signal, int rank) {
+  const std::lock_guard lock(mutex_);
+  take(signal_name(signal) + (rank == 0 ? "" : fmt::format(" at rank {}", rank)));
+}
+
+void Stop::take(const std::string& why) {
   if (asked_) return;
-  const std::string who = signal_name(signal) + (rank == 0 ? "" : fmt::format(" at rank {}", rank));
   switch (phase_) {
     case Phase::kStart:
-      spdlog::warn("{}: nothing has begun yet, so the run ends here.", who);
+      spdlog::warn("{}: nothing has begun yet, so the run ends here.", why);
       leave();
     case Phase::kWork:
       spdlog::warn(
           "{}: what is in hand is finished if it ends within {} s (run.grace_s), then results.h5 "
           "is written; a second signal leaves at once.",
-          who, grace_s_);
+          why, grace_s_);
       break;
     case Phase::kEnd:
       spdlog::warn(
           "{}: the work is over, and results.h5 is being written; a second signal leaves "
           "at once.",
-          who);
+          why);
   }
   asked_ = true;
 }

@@ -4,7 +4,9 @@
 #pragma once
 
 #include <atomic>
+#include <limits>
 #include <mutex>
+#include <string>
 #include <thread>
 
 #include "base/clock.h"
@@ -22,6 +24,9 @@ class Stop {
   Stop& operator=(const Stop&) = delete;
 
   // ---- of rank 0 alone
+  // The job's time is over then, by now_s(): it is stopped that much earlier as run.grace_s and the
+  // writing of the results may take. why begins the sentence: "The time budget is nearly over".
+  void end_by(Seconds at_s, const std::string& why);
   // From now on there is something to keep, and whoever works looks at asked(). grace_s is for the
   // line that tells the user what happens.
   void begin_work(Seconds grace_s);
@@ -37,12 +42,16 @@ class Stop {
 
   void watch();
   void look(bool& told);
-  void take(int signal, int rank);
+  void look_at_time();
+  void take_signal(int signal, int rank);
+  void take(const std::string& why);  // with the mutex held
 
   Communicator ranks_;
-  std::mutex mutex_;  // of phase_: what is asked at the start must not overlap with work
+  std::mutex mutex_;  // of what follows: what is asked at the start must not overlap with work
   Phase phase_ = Phase::kStart;
   Seconds grace_s_ = 0;
+  Seconds ends_at_s_ = std::numeric_limits<Seconds>::infinity();
+  std::string why_it_ends_;
   std::atomic<bool> asked_ = false, over_ = false;
   std::thread watch_;
 };

@@ -4,17 +4,20 @@
 #include <exception>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <thread>
 #include <tuple>
 
 #include "base/files.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "comm/heartbeat.h"
 #include "lane/announce.h"
 #include "lane/topology.h"
 #include "lane/worker.h"
 #include "model/device_watch.h"
 #include "plan/checks.h"
+#include "plan/effort.h"
 #include "plan/memory.h"
 #include "schedule/coordinator.h"
 #include "score/score.h"
@@ -72,13 +75,22 @@ void check_same_config(Communicator& world, const Config& config) {
   }
 }
 
+void log_left_out(const Results& results, const std::filesystem::path& output) {
+  for (const std::string& line : left_out_text(results)) spdlog::info("{}", line);
+  if (results.left_out.empty()) return;
+  spdlog::info("'kvcomm merge --all {}' writes them beside the others, into all.h5.",
+               output.string());
+}
+
 // Rank 0 alone has these: what the coordinator works with.
 struct RankZero {
   Plan plan;
   std::vector<PairLock> locks;
   std::vector<bool> ours;
   CompletedIndex stored;
+  Effort effort;
   std::optional<Journal> journal;  // none: nothing is left to do
+  std::optional<Results> done;     // then
 };
 
 // Pairs that live runs hold are left out, and named: two runs would only do the same work twice.
@@ -125,34 +137,48 @@ bool wanted_before(const RankZero& rank_zero, const Journals& journals) {
   return before == now;
 }
 
-void prepare(RankZero& rank_zero, const Config& config, const Layout& layout,
-             const std::string& device, const std::vector<std::string>& argv, Stop& stop) {
-  rank_zero.plan = make_plan(config, device);
-  stop.begin_work(config.run.grace_s);  // the files that follow must not be left half made
-  require_writable_folder(config.run.output);
-  require_replaceable(config.run.output / "results.h5");
-  claim_pairs(rank_zero);
-  const Journals journals = read_journals(config.run.output);
-  require_same_data(rank_zero.plan, journals);
-  log_faults(journals);
-  rank_zero.stored = CompletedIndex(journals);
+bool nothing_is_left(const RankZero& rank_zero, const Journals& journals) {
+  const std::string output = rank_zero.plan.config.run.output.string();
   const bool done = all_done(rank_zero.plan, rank_zero.stored);
   const bool nothing_ours = std::ranges::none_of(rank_zero.ours, [](bool mine) { return mine; });
   if (nothing_ours && !done) {
     fail(Exit::kUsage,
          "Every pair of this sweep is held by another live run on '{}': wait for it, or choose "
          "another folder with --output.",
-         config.run.output.string());
+         output);
   }
   const bool all_asked =
       missing_questions(rank_zero.plan, rank_zero.stored, rank_zero.ours).empty();
-  if (done && all_asked && wanted_before(rank_zero, journals)) {
-    spdlog::info("Every answer of this sweep is stored in '{}' already: nothing is left to do.",
-                 config.run.output.string());
+  if (!done || !all_asked || !wanted_before(rank_zero, journals)) return false;
+  spdlog::info("Every answer of this sweep is stored in '{}' already: nothing is left to do.",
+               output);
+  return true;
+}
+
+void prepare(RankZero& rank_zero, const Config& config, const Layout& layout,
+             const std::string& device, Faults& faults, const std::vector<std::string>& argv,
+             Stop& stop) {
+  rank_zero.plan = make_plan(config, device);
+  stop.begin_work(config.run.grace_s);  // the files that follow must not be left half made
+  require_writable_folder(config.run.output);
+  require_replaceable(config.run.output / "results.h5");
+  claim_pairs(rank_zero);
+  Journals journals = read_journals(config.run.output);
+  require_same_data(rank_zero.plan, journals);
+  log_faults(journals);
+  rank_zero.stored = CompletedIndex(journals);
+  if (nothing_is_left(rank_zero, journals)) {
+    rank_zero.done.emplace(merge_read(config.run.output, std::move(journals)));
     return;
   }
   fit_batches(rank_zero.plan, layout.memory_bytes, layout.lanes.front().is_one_rank());
-  rank_zero.journal.emplace(config.run.output, describe_run(rank_zero.plan, new_run_id(), argv));
+  if (layout.lanes.size() > 1) {  // else any order is as good
+    TokenCounter counter(rank_zero.plan, Counting::kEstimated);
+    rank_zero.effort = effort_of(rank_zero.plan, rough_hardware(device), counter);
+  }
+  rank_zero.journal.emplace(
+      config.run.output, describe_run(rank_zero.plan, new_run_id(), argv),
+      [&faults](int fd, std::string_view line) { return faults.write(fd, line); });
 }
 
 // Returns once the results are written; where it was stopped, not at all.
@@ -161,7 +187,7 @@ Exit coordinate(RankZero& rank_zero, LaneLink& tasks, const Layout& layout, Stop
   const std::filesystem::path& output = rank_zero.plan.config.run.output;
   Coordinator coordinator(rank_zero.plan, rank_zero.stored, *rank_zero.journal, rank_zero.locks,
                           tasks, [&stop] { return stop.asked(); });
-  Exit code = coordinator.run(layout.lanes, rank_zero.ours);
+  Exit code = coordinator.run(layout.lanes, rank_zero.ours, std::move(rank_zero.effort));
   if (code == Exit::kStopped) {
     merge(output);  // Open MPI's mpirun gives its ranks no more than a second after Ctrl-C
     code = coordinator.finish_in_hand();
@@ -195,9 +221,9 @@ std::thread start(std::function<void()> coordinate) {
 // Makes a worker and lets it work. What it throws ends the job: its peer and the coordinator would
 // wait for it. The worker outlives the handlers: closing pipes would wait for a peer in vain.
 void work_in(std::optional<Worker>& worker, const Config& config, const Seat& seat, TaskLink& tasks,
-             Communicator& lane_ranks) {
+             Faults& faults, Communicator& lane_ranks, const Heartbeat& heartbeat) {
   try {
-    worker.emplace(config, seat, tasks, &lane_ranks);
+    worker.emplace(config, seat, tasks, faults, &lane_ranks, &heartbeat);
     worker->run();
   } catch (const Error& error) {
     spdlog::critical("{}", error.what());
@@ -209,20 +235,30 @@ void work_in(std::optional<Worker>& worker, const Config& config, const Seat& se
   }
 }
 
+// The coordinator misses any rank that falls silent, the ends of a lane miss each other.
+std::set<int> tied_to(const Communicator& world, const Seat& seat) {
+  std::set<int> tied(seat.world_ranks.begin(), seat.world_ranks.end());
+  tied.insert(0);
+  for (int rank = 0; world.rank() == 0 && rank < world.size(); ++rank) tied.insert(rank);
+  tied.erase(world.rank());
+  return tied;
+}
+
 // Lets the lanes work, with rank 0's coordinator beside them; returns the code that all ranks leave
 // with.
-Exit work_together(Communicator& world, const Config& config, const Seat& seat,
+Exit work_together(Communicator& world, const Config& config, const Seat& seat, Faults& faults,
                    const std::function<Exit(LaneLink&)>& coordinate) {
   Communicator tasks = world.duplicate();
   Communicator lane_ranks = world.split(seat.lane, seat.rank_in_lane());
   lane_ranks.set_name(fmt::format("lane {}", seat.lane));
+  const Heartbeat heartbeat(world, tied_to(world, seat), config.run.timeout_s);
   Exit code = Exit::kOk;
-  MpiLaneLink lanes(tasks);
+  MpiLaneLink lanes(tasks, heartbeat);
   std::thread coordinator;
   if (world.rank() == 0) coordinator = start([&] { code = coordinate(lanes); });
   MpiTaskLink link(tasks, config.run.timeout_s);
   std::optional<Worker> worker;  // its pipes close when all ranks are here
-  work_in(worker, config, seat, link, lane_ranks);
+  work_in(worker, config, seat, link, faults, lane_ranks, heartbeat);
   if (coordinator.joinable()) coordinator.join();
   // Nobody leaves with a code before rank 0 has put the results in place: mpirun would kill it.
   const std::vector<std::string> codes = world.all_gather(
@@ -239,11 +275,7 @@ void log_faults(const Journals& journals) {
 Results merge_and_log(const std::filesystem::path& output, Keys keys) {
   Results results = merge(output, keys);
   log_faults(results.journals);
-  for (const std::string& line : left_out_text(results)) spdlog::info("{}", line);
-  if (keys == Keys::kNewest && !results.left_out.empty()) {
-    spdlog::info("'kvcomm merge --all {}' writes them beside the others, into all.h5.",
-                 output.string());
-  }
+  if (keys == Keys::kNewest) log_left_out(results, output);
   return results;
 }
 
@@ -259,7 +291,7 @@ std::string device_kind(const RunConfig& run) {
 }
 
 Exit run_sweep(Communicator& world, Stop& stop, const std::function<Config()>& configure,
-               const std::vector<std::string>& argv,
+               Faults& faults, const std::vector<std::string>& argv,
                const std::function<void(const Results&)>& finished) {
   Config config;
   std::string device;
@@ -286,10 +318,11 @@ Exit run_sweep(Communicator& world, Stop& stop, const std::function<Config()>& c
   RankZero rank_zero;
   failure = attempt([&] {
     if (world.rank() != 0) return;
-    prepare(rank_zero, config, layout, device, argv, stop);
+    prepare(rank_zero, config, layout, device, faults, argv, stop);
     if (rank_zero.journal) return;
     stop.end_work();
-    finished(merge_and_log(config.run.output));
+    log_left_out(*rank_zero.done, config.run.output);
+    finished(*rank_zero.done);
   });
   const bool nothing_to_do = world.rank() == 0 && !failure && !rank_zero.journal;
   if (const auto code = agree(world, failure, kPlanTimeout_s, nothing_to_do)) return *code;
@@ -299,7 +332,7 @@ Exit run_sweep(Communicator& world, Stop& stop, const std::function<Config()>& c
     spdlog::info("{}", batches_line(rank_zero.plan, layout.memory_bytes));
   }
 
-  return work_together(world, config, seat, [&](LaneLink& lanes) {
+  return work_together(world, config, seat, faults, [&](LaneLink& lanes) {
     return coordinate(rank_zero, lanes, layout, stop, finished);
   });
 }

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "comm/communicator.h"
+#include "comm/faults.h"
 #include "config/config.h"
 #include "plan/plan.h"
 #include "store/results.h"
@@ -27,9 +28,9 @@ Results merge_and_log(const std::filesystem::path& output, Keys keys = Keys::kNe
 // Runs the sweep over all ranks of `world`; every rank returns the same code. On rank 0, `finished`
 // is called with the merged results. After a stop signal the job ends in `stop`, not here.
 // configure is called on every rank and may throw: the first rank that fails has its sentence
-// logged by rank 0.
+// logged by rank 0. faults: what is to go wrong, once it was called.
 Exit run_sweep(Communicator& world, Stop& stop, const std::function<Config()>& configure,
-               const std::vector<std::string>& argv,
+               Faults& faults, const std::vector<std::string>& argv,
                const std::function<void(const Results&)>& finished);
 
 }  // namespace kvcomm

@@ -25,6 +25,7 @@ struct Task {
     kRun,        // answer `samples` by every cell
     kCalibrate,  // importances of all layers on `samples`
     kOnline,     // choose the layers of its one cell by `chosen_by`, then answer `samples` by them
+    kLoad,       // load the pair's models: there will be work for it
     kWait,       // nothing to do yet: the coordinator lives
     kStop,       // nothing to do any more: report and leave
   };
@@ -41,10 +42,10 @@ struct Task {
 };
 
 // What a rank says: that its lane has begun with a task (the receiver: models and data are there),
-// rows of one batch and cell, a calibration or recalibration; where there is none of these, its
-// seconds so far, and at last that it leaves.
+// that it has loaded what it was told to, rows of one batch and cell, a calibration or
+// recalibration; where there is none of these, its seconds so far, and at last that it leaves.
 struct Report {
-  enum class Kind { kBegun, kRows, kCalibration, kRecalibration, kRank, kLast };
+  enum class Kind { kBegun, kLoaded, kRows, kCalibration, kRecalibration, kRank, kLast };
   Kind kind = Kind::kRows;
   uint64_t task = 0;
   uint32_t cell = 0;
@@ -58,6 +59,10 @@ struct Report {
 // Begins what is told of work that memory did not suffice for, at either end.
 inline constexpr std::string_view kOutOfMemory = "Out of memory: ";
 bool ran_out_of_memory(const Report& report);
+
+// The step of a failure whose bytes arrived otherwise than they were sent: nothing that was made of
+// them is ever stored, not even as failed.
+inline constexpr const char* kAlteredStep = "checksum";
 
 // Tags on the coordinator's communicator.
 inline constexpr int kTaskTag = 1;

@@ -34,6 +34,10 @@ std::optional<Report> MpiLaneLink::poll() {
   return decode_report(received->bytes);
 }
 
+Seconds MpiLaneLink::silent_s(int rank) const {
+  return rank == world_.rank() ? 0 : heartbeat_.silent_s(rank);
+}
+
 Task LocalTaskLink::next(const std::function<void()>& /*meanwhile*/) {
   if (tasks_.empty()) return {.kind = Task::Kind::kStop};
   Task task = std::move(tasks_.front());

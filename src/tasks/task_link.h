@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "comm/communicator.h"
+#include "comm/heartbeat.h"
 #include "tasks/messages.h"
 
 namespace kvcomm {
@@ -37,6 +38,8 @@ class LaneLink {
   virtual bool sent() = 0;
   // The next report, if one is there.
   virtual std::optional<Report> poll() = 0;
+  // For how long a rank gave no sign of life.
+  virtual Seconds silent_s(int /*rank*/) const { return 0; }
 };
 
 // world: the coordinator's communicator, on which rank 0 speaks. It must outlive the link. Fails
@@ -54,18 +57,21 @@ class MpiTaskLink : public TaskLink {
   Seconds timeout_s_;
 };
 
-// world: as above, at rank 0.
+// world: as above, at rank 0. heartbeat: tied to all other ranks.
 class MpiLaneLink : public LaneLink {
  public:
-  explicit MpiLaneLink(Communicator& world) : world_(world) {}
+  MpiLaneLink(Communicator& world, const Heartbeat& heartbeat)
+      : world_(world), heartbeat_(heartbeat) {}
 
   int ranks() const override { return world_.size(); }
   void send(const Task& task, std::span<const int> to) override;
   bool sent() override;
   std::optional<Report> poll() override;
+  Seconds silent_s(int rank) const override;
 
  private:
   Communicator& world_;
+  const Heartbeat& heartbeat_;
   std::list<Transfer> sends_;  // under way: a blocking one could wait for a lane that waits for us
 };
 

@@ -388,7 +388,7 @@ TEST_F(OverMpi, AFlippedBitFailsThatSampleAlone) {
   int layer = 0;
   const Delivery delivery =
       over({.payload =
-                [&](std::vector<at::Tensor> tensors) {
+                [&](const Header&, size_t, std::vector<at::Tensor> tensors) {
                   if (layer++ == 1) {
                     tensors[1] = tensors[1].clone();
                     auto* bytes = static_cast<uint8_t*>(tensors[1].mutable_data_ptr());
@@ -410,7 +410,9 @@ TEST_F(OverMpi, SwappedHeadsTokensAndTensorsAreSeen) {
   };
   using Tensors = std::vector<at::Tensor>;
   const auto with = [&](std::function<Tensors(Tensors)> payload) {
-    return over({.payload = std::move(payload)}, kv_header({0, 3}));
+    return over(
+        {.payload = [payload](const Header&, size_t, Tensors sent) { return payload(sent); }},
+        kv_header({0, 3}));
   };
   const Delivery tokens = with([&](Tensors t) {
     return Tensors{t[0], swap_first_two(t[1], 0, 5)};
@@ -428,7 +430,7 @@ TEST_F(OverMpi, SwappedLayersAreSeen) {
   std::vector<at::Tensor> other{content(kv_header({0, 3}), 2), content(kv_header({0, 3}), 3)};
   const Delivery delivery = over(
       {.payload =
-           [&](std::vector<at::Tensor> tensors) {
+           [&](const Header&, size_t, std::vector<at::Tensor> tensors) {
              std::swap(tensors,
                        other);  // layer 3 in place of layer 0, then layer 0 in place of layer 3
              return tensors;
@@ -441,7 +443,7 @@ TEST_F(OverMpi, SwappedLayersAreSeen) {
 TEST_F(OverMpi, ALostLayerIsATimeOutThatSaysWhatCame) {
   const Header header = kv_header({0, 3});
   int layer = 0;
-  open(options(0.5), {.payload = [&](std::vector<at::Tensor> tensors) {
+  open(options(0.5), {.payload = [&](const Header&, size_t, std::vector<at::Tensor> tensors) {
          return layer++ == 1 ? std::vector<at::Tensor>{} : tensors;
        }});
   if (is_sender()) {

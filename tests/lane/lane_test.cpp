@@ -26,7 +26,8 @@ class LaneTest : public PlanTest {
 
   std::vector<Report> run(std::deque<Task> tasks) const {
     LocalTaskLink link(std::move(tasks));
-    Worker worker(plan_.config, {.transport = "loopback"}, link, /*lane=*/nullptr);
+    Faults none;
+    Worker worker(plan_.config, {.transport = "loopback"}, link, none, /*lane=*/nullptr);
     worker.run();
     return link.reports();
   }
@@ -139,7 +140,8 @@ TEST_F(LaneTest, PlaysSeveralSendersWithinOneProcess) {
     LocalTaskLink link({work});
     Seat seat{.transport = "loopback"};
     seat.senders = static_cast<int>(senders_of(plan_.config));
-    Worker worker(plan_.config, seat, link, /*lane=*/nullptr);
+    Faults none;
+    Worker worker(plan_.config, seat, link, none, /*lane=*/nullptr);
     worker.run();
     return link.reports().at(1).rows.at(0);
   };

@@ -38,18 +38,23 @@ TEST(Topology, ColocateAndAWorldOfOneMakeEveryRankALane) {
 }
 
 TEST(Topology, ASeatKnowsItsLaneItsRoleAndItsPeers) {
-  const Layout layout{.lanes = make_lanes({0, 0, 0, 3, 3, 3}, Placement::kPack, 2)};
+  const Layout layout{.lanes = make_lanes({0, 0, 0, 3, 3, 3}, Placement::kPack, 2),
+                      .hosts = {"a", "a", "a", "b", "b", "b"}};
   const Seat receiver = seat_of(layout, 5, {}, "cpu");
   EXPECT_EQ(receiver.lane, 1);
   EXPECT_EQ(receiver.role, Role::kReceiver);
   EXPECT_EQ(receiver.rank_in_lane(), 2);
   EXPECT_EQ(receiver.peers(), (std::vector<int>{0, 1}));
+  EXPECT_EQ(receiver.world_ranks, (std::vector<int>{3, 4, 5}));
+  EXPECT_EQ(receiver.names.front(), "rank 3 (sender of lane 1) on b");
+  EXPECT_EQ(receiver.names.back(), "rank 5 (receiver of lane 1) on b");
   const Seat sender = seat_of(layout, 4, {}, "cpu");
   EXPECT_EQ(sender.role, Role::kSender);
   EXPECT_EQ(sender.rank_in_lane(), 1);
   EXPECT_EQ(sender.peers(), (std::vector<int>{2}));
   EXPECT_EQ(sender.transport, "mpi");
-  const Seat alone = seat_of({.lanes = make_lanes({0}, Placement::kPack, 1)}, 0, {}, "cpu");
+  const Seat alone =
+      seat_of({.lanes = make_lanes({0}, Placement::kPack, 1), .hosts = {"a"}}, 0, {}, "cpu");
   EXPECT_EQ(alone.role, Role::kBoth);
   EXPECT_EQ(alone.transport, "loopback");
   EXPECT_TRUE(alone.peers().empty());

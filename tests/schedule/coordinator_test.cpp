@@ -24,6 +24,9 @@ class InstantLanes : public LaneLink {
     if (task.kind == Task::Kind::kStop) {
       for (const int rank : to) say({.kind = Report::Kind::kLast}, rank);
     }
+    if (task.kind == Task::Kind::kLoad) {
+      say({.kind = Report::Kind::kLoaded, .task = task.id}, to.back());
+    }
     if (task.kind == Task::Kind::kRun && instead) return instead(task);
     if (task.kind == Task::Kind::kRun) run(task, to.back());
     if (task.kind == Task::Kind::kCalibrate) {
@@ -33,6 +36,7 @@ class InstantLanes : public LaneLink {
     }
   }
   bool sent() override { return true; }
+  Seconds silent_s(int rank) const override { return silent.contains(rank) ? 1000 : 0; }
   std::optional<Report> poll() override {
     if (said_.empty()) return std::nullopt;
     std::optional<Report> report = std::move(said_.front());
@@ -43,6 +47,7 @@ class InstantLanes : public LaneLink {
   bool calibrates = true;
   std::function<void(const Task&)> instead;       // of answering a task
   std::set<std::pair<uint32_t, uint32_t>> fails;  // (sample, attempt)
+  std::set<int> silent;                           // ranks that give no sign of life
   std::map<int, int> heard;                       // tasks of any kind, by rank
   std::vector<std::vector<int>> layers;           // that cells were told to share
 
@@ -157,6 +162,28 @@ TEST_F(CoordinatorTest, AfterAStopAReceiversBatchInHandIsWaitedFor) {
   ASSERT_EQ(coordinator.run({{{0}, 1}}, {true}), Exit::kStopped);
   EXPECT_EQ(coordinator.finish_in_hand(), Exit::kStopped);
   EXPECT_EQ(read_journals(root() / "out").runs.front().samples.size(), 2U);
+}
+
+TEST_F(CoordinatorTest, ARankThatFallsSilentEndsTheJobWithWhatItsLaneHadInHand) {
+  methods_ = "[[method]]\nname = \"baseline\"\n[[method]]\nname = \"skyline\"\n";
+  const Plan planned = plan(
+      {"run.output=\"" + (root() / "out").string() + "\"", "run.batch=1", "run.timeout_s=0.4"});
+  InstantLanes lanes(4);
+  lanes.instead = [&](const Task&) { lanes.silent = {3}; };
+  CompletedIndex stored;
+  Journal journal(root() / "out", {.run_id = "run"});
+  std::vector<PairLock> locks;
+  Coordinator coordinator(planned, stored, journal, locks, lanes, [] { return false; });
+  try {
+    coordinator.run({{{0}, 1}, {{2}, 3}}, {true});
+    FAIL() << "it ended though nobody answered";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.exit(), Exit::kEnvironment);
+    EXPECT_THAT(error.what(), HasSubstr("Rank 3 (receiver of lane 1) gave no sign of life"));
+    EXPECT_THAT(error.what(), HasSubstr("Its lane had 1 sample of demo by baseline and 1 more "
+                                        "method (pair p), then 1 sample"));
+    EXPECT_THAT(error.what(), HasSubstr("goes on from what is stored"));
+  }
 }
 
 TEST_F(CoordinatorTest, LayersComeFromTheImportancesThatALaneMeasured) {

@@ -182,7 +182,11 @@ TEST_F(WorklistTest, CalibrationComesFirstAndOnce) {
   EXPECT_EQ(three.kind, Task::Kind::kCalibrate);
   EXPECT_THAT(one.samples, ElementsAre(0));
   EXPECT_THAT(three.samples, ElementsAre(0, 1, 2));
+  const Task load = work.next(2).value();  // meanwhile
+  EXPECT_EQ(load.kind, Task::Kind::kLoad);
   EXPECT_EQ(work.next(2), std::nullopt);
+  work.take_loaded({.kind = Report::Kind::kLoaded, .task = load.id});
+  EXPECT_FALSE(work.has(load.id));
   EXPECT_FALSE(work.finished());
   EXPECT_EQ(work.choice(plan_.cells[1]), nullptr);
   EXPECT_THAT(calibrate(work, one), IsEmpty());
@@ -240,6 +244,74 @@ TEST_F(WorklistTest, ALaneStaysWithItsPair) {
   EXPECT_EQ(work.next(1)->pair, 1u);
   EXPECT_EQ(work.next(1)->pair, 0u);  // its own has no more work
   EXPECT_EQ(work.next(0), std::nullopt);
+}
+
+// Of the cell's samples each takes so long; what ends generate is the same for any number of them.
+std::vector<ExchangeSeconds> each(size_t samples, ExchangeSeconds seconds) {
+  return std::vector<ExchangeSeconds>(samples, seconds);
+}
+
+TEST_F(WorklistTest, WhatTakesLongestGoesFirst) {
+  make_plan(1, 8, {spec("baseline")});
+  Effort effort{.cells = {each(8, {.answering = 1})}, .load_s = {}};
+  for (size_t sample = 4; sample < 8; ++sample) effort.cells[0][sample].answering = 3;
+  Worklist work(plan_, stored_, {true}, effort);
+  EXPECT_THAT(work.next(0)->samples, ElementsAre(4, 5, 6, 7));
+  EXPECT_THAT(work.next(0)->samples, ElementsAre(0, 1, 2, 3));
+}
+
+TEST_F(WorklistTest, APairWithMoreToDoGetsMoreLanes) {
+  make_plan(2, 64, {spec("baseline")});
+  const Effort effort{.cells = {each(64, {.answering = 30}), each(64, {.answering = 10})},
+                      .load_s = {1, 1}};
+  Worklist work(plan_, stored_, {true, true}, effort);
+  std::vector<int> lanes(2);
+  for (int lane = 0; lane < 8; ++lane) ++lanes[work.next(lane)->pair];
+  EXPECT_THAT(lanes, ElementsAre(6, 2));
+}
+
+TEST_F(WorklistTest, TheLastTasksOfLanesThatShareAPairAreShort) {
+  make_plan(1, 16, {spec("baseline"), spec("skyline")});
+  const Effort effort{.cells = {each(16, {.answering = 10}), each(16, {.answering = 10})},
+                      .load_s = {}};
+  Worklist alone(plan_, stored_, {true}, effort);
+  EXPECT_EQ(alone.next(0)->samples.size() * alone.next(0)->cells.size(), 8U);
+  Worklist work(plan_, stored_, {true}, effort, /*lanes=*/4);
+  std::vector<size_t> answers;
+  for (int turn = 0; const auto task = work.next(turn % 4); ++turn) {
+    answers.push_back(task->samples.size() * task->cells.size());
+  }
+  EXPECT_EQ(std::accumulate(answers.begin(), answers.end(), size_t{0}), 32U);
+  EXPECT_GT(answers.front(), 1U);
+  EXPECT_LT(answers.front(), 4U);  // three more lanes will ask
+  EXPECT_EQ(answers.back(), 1U);
+}
+
+// Where the same steps serve a whole batch, its cells are shared out; else its samples.
+TEST_F(WorklistTest, TasksAreCutWhereLeastIsLost) {
+  make_plan(1, 8, {spec("baseline"), spec("skyline")});
+  const auto cut = [&](ExchangeSeconds seconds) {
+    Worklist work(plan_, stored_, {true},
+                  {.cells = {each(8, seconds), each(8, seconds)}, .load_s = {}});
+    work.next(0);  // whole: no other lane is there
+    return work.next(1).value();
+  };
+  const Task by_cells = cut({.answering = 0.1, .answering_steps = 40});
+  EXPECT_EQ(by_cells.samples.size(), 4U);
+  EXPECT_EQ(by_cells.cells.size(), 1U);
+  const Task by_samples = cut({.context = 10, .answering = 1});
+  EXPECT_LT(by_samples.samples.size(), 4U);
+  EXPECT_EQ(by_samples.cells.size(), 2U);
+}
+
+TEST_F(WorklistTest, NoLaneJoinsAPairThatIsDoneBeforeItsWeightsAreLoaded) {
+  make_plan(1, 4, {spec("baseline")});
+  plan_.pairs[0].batch = 1;
+  const Effort effort{.cells = {each(4, {.answering = 10})}, .load_s = {30}};
+  Worklist work(plan_, stored_, {true}, effort);
+  EXPECT_TRUE(work.next(0));              // loads, or nobody works
+  EXPECT_EQ(work.next(1), std::nullopt);  // 30 s left for two lanes, and 30 s to load
+  EXPECT_TRUE(work.next(0));
 }
 
 TEST_F(WorklistTest, PairsOfOthersAreLeftOut) {

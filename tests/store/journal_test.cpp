@@ -327,6 +327,36 @@ TEST(Faults, AKilledWriterLosesNoLineItFinished) {
   EXPECT_GE(journals.runs.at(0).samples.size(), 201u);
 }
 
+TEST(JournalReading, FindsTheLinesOfGoodRecordsAgain) {
+  const TemporaryFolder folder;
+  const fs::path path = write_journal(folder.path(), "run1", 3);
+  std::string content = read_file(path);
+  const size_t second = content.find("\"sample\":1");
+  content[second + 9] = '7';  // a row that is altered
+  overwrite(path, content + "foreign\n" + content.substr(content.rfind('{')));
+  const Journals journals = read_journals(folder.path());
+  ASSERT_EQ(journals.runs.size(), 1u);
+  EXPECT_EQ(journals.runs[0].file, path);
+  EXPECT_EQ(journals.runs[0].samples.size(), 3u);
+  EXPECT_EQ(lines_of(path, &RunJournal::samples), (std::vector<size_t>{2, 4, 6}));
+  EXPECT_EQ(lines_of(path, &RunJournal::cells), std::vector<size_t>{});
+}
+
+TEST(JournalReading, TellsHalfALineAtTheEndFromAnyOther) {
+  const TemporaryFolder folder;
+  const fs::path path = write_journal(folder.path(), "run1", 2);
+  const std::string content = read_file(path);
+  overwrite(path, content + "{\"half\n" + content.substr(0, 30));
+  const std::vector<JournalFault> faults = read_journals(folder.path()).faults;
+  ASSERT_EQ(faults.size(), 2u);
+  EXPECT_FALSE(faults[0].unfinished);
+  EXPECT_EQ(faults[0].line, 4u);
+  EXPECT_TRUE(faults[1].unfinished);
+  EXPECT_EQ(faults[1].line, 5u);
+  overwrite(path, content + content.substr(0, 30) + "\n");
+  EXPECT_FALSE(read_journals(folder.path()).faults.at(0).unfinished);
+}
+
 TEST(CompletedIndexTest, KnowsWhatIsDoneOverAllRuns) {
   const TemporaryFolder folder;
   {

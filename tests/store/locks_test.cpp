@@ -163,6 +163,30 @@ TEST(Locks, TouchingChangesWhatOthersSee) {
   EXPECT_GT(fs::last_write_time(path), before);
 }
 
+TEST(Locks, AreSeenByWhoOnlyLooks) {
+  const TemporaryFolder folder;
+  EXPECT_TRUE(see_locks(folder.path() / "nowhere").empty());
+  const auto lock = PairLocks(folder.path()).try_claim("a pair");
+  const pid_t child = claim_in_child(folder.path(), "b");
+  write_foreign_lock(folder.path(), "c");
+  const fs::path locks = folder.path() / "locks";
+  fs::last_write_time(locks / "c", fs::file_time_type::clock::now() - std::chrono::minutes(5));
+  std::ofstream(locks / "d%new-host-1-00") << "of a process that claims a pair";
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  const std::vector<LockSeen> seen = see_locks(folder.path());
+  ASSERT_EQ(seen.size(), 3u);
+  EXPECT_EQ(seen[0].file, file_name_for("a pair"));
+  EXPECT_EQ(seen[0].process.pid, ::getpid());
+  EXPECT_FALSE(seen[0].gone);
+  EXPECT_LT(seen[0].untouched_s, 60);
+  EXPECT_TRUE(seen[1].gone);
+  EXPECT_EQ(seen[2].owner, "host elsewhere, process 77, job 88");
+  EXPECT_FALSE(seen[2].gone);
+  EXPECT_NEAR(seen[2].untouched_s, 300, 60);
+  EXPECT_TRUE(fs::exists(locks / "b"));  // nothing is taken over
+}
+
 TEST(Locks, AnyPairNameIsASafeAndDistinctFileName) {
   const std::vector<std::string> names = {"llama",
                                           "a/b",

@@ -10,7 +10,7 @@ import h5py
 from support import ENVIRONMENT, REPOSITORY, SystemTest, call, main, method_table, pair_table, tables
 
 USAGE, ENVIRONMENT_CODE, SOME_FAILED = 2, 4, 3
-COMMANDS = ("run", "plan", "merge", "score", "ls", "bench")
+COMMANDS = ("run", "plan", "status", "verify", "merge", "score", "ls", "bench", "doctor")
 SKYLINE = method_table("skyline")
 TWO = SKYLINE + method_table("kvcomm", layers=[1, 2])
 

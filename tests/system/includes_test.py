@@ -15,8 +15,9 @@ from support import BUILD, REPOSITORY, main
 SOURCES = REPOSITORY / "src"
 # What a folder may include beside itself and base.
 ARROWS = {
-    "app": {"bench", "sweep", "lane", "schedule", "plan", "config", "method", "model", "text", "select", "comm", "data",
-            "score", "store"},
+    "app": {"doctor", "bench", "sweep", "lane", "schedule", "plan", "config", "method", "model", "text", "select", "comm",
+            "data", "score", "store"},
+    "doctor": {"bench", "sweep", "lane", "plan", "config", "model", "text", "comm", "score", "store"},
     "bench": {"sweep", "lane", "plan", "config", "method", "model", "ops", "select", "comm", "store"},
     "sweep": {"lane", "schedule", "tasks", "plan", "config", "method", "model", "text", "select", "comm", "data", "score",
               "store"},
@@ -30,8 +31,8 @@ ARROWS = {
     "base": set(),
 }
 # Foreign headers and the only files that may include them.
-ONLY_IN = {r"mpi\.h": r"comm/", r"nccl\.h": r"comm/nccl", r"cuda.*\.h": r"comm/nccl", r"hdf5.*\.h|H5.*\.h": r"store/",
-           r"toml\+\+/.*": r"(config/|text/prompts)", r"CLI/.*": r"app/"}
+ONLY_IN = {r"mpi\.h": r"comm/", r"nccl\.h": r"comm/nccl", r"cuda.*\.h": r"(comm/nccl|doctor/gpus_cuda)",
+           r"hdf5.*\.h|H5.*\.h": r"store/", r"toml\+\+/.*": r"(config/|text/prompts|plan/typical)", r"CLI/.*": r"app/"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 BACK_END = re.compile(r"^\s*#\s*(?:if|ifdef|ifndef|elif)\b.*(CUDA|NCCL|MPI)", re.MULTILINE)
 

@@ -126,6 +126,20 @@ class Signals(Stopping):
                 self.check_journals_whole(output)
                 self.assertEqual(len(rows(self.long.results(output))), 0)
 
+    def test_a_job_whose_time_is_nearly_over_stops_as_by_a_signal(self):
+        for ranks, more, slurm_s, why in ((1, ["--time-budget", "20s"], None, "The time budget of 20 s is nearly over"),
+                                          (2, ["--time-budget", "1h"], 21, "The job's time in Slurm is nearly over")):
+            output = f"time-{ranks}"
+            with self.subTest(ranks=ranks), open(self.folder / f"{output}.log", "w") as log:
+                end = {} if slurm_s is None else {"SLURM_JOB_END_TIME": str(int(time.time()) + slurm_s)}
+                since = time.monotonic()
+                process = self.long.start(output, ranks, ["run.grace_s=1"], more, stderr=log,
+                                          environment=end)
+                log = self.check_stopped(process, output, 12, since)
+                self.assertIn(f"{why}: what is in hand", log)
+        process = self.many.start("past", environment={"SLURM_JOB_END_TIME": "1000"})
+        self.check(finished(process))  # of a job that is over long since
+
     def test_a_second_signal_leaves_at_once(self):
         for ranks, send in ((1, to_all(signal.SIGINT)), (2, to_launcher(signal.SIGUSR1)), (2, to_rank(1, signal.SIGTERM))):
             output = f"second-{ranks}-{send.__qualname__}"

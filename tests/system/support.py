@@ -180,6 +180,13 @@ class SystemTest(unittest.TestCase):
                         f"{pairs}\n{datasets}\n{methods}")
         return Sweep(self.folder, toml)
 
+    def check_undisturbed(self, path, undisturbed, but=()):
+        """What is at `path` is what an undisturbed run made, sample by sample: but for seconds, joules, attempts, the
+        header bytes that samples of a batch share out among them, and the samples `but`."""
+        kept = [[row for row in rows(results, ("attempt", "header_bytes")) if row["sample"] not in but]
+                for results in (path, undisturbed)]
+        self.assertEqual(*kept)
+
     def check(self, outcome, code=0):
         self.assertEqual(outcome.code, code, str(outcome))
         return outcome

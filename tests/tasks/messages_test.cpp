@@ -33,7 +33,8 @@ TEST(MessagesTest, TasksComeBackAsTheyWere) {
   EXPECT_EQ(back.cells.at(0).spec.resolved.at("ratio"), 0.1);
   EXPECT_EQ(back.cells.at(1).cell, 9u);
   EXPECT_EQ(back.dataset_fingerprint, "0123abcd");
-  for (const auto kind : {Task::Kind::kCalibrate, Task::Kind::kWait, Task::Kind::kStop}) {
+  for (const auto kind :
+       {Task::Kind::kCalibrate, Task::Kind::kLoad, Task::Kind::kWait, Task::Kind::kStop}) {
     EXPECT_EQ(decode_task(encode(Task{.kind = kind})).kind, kind);
   }
 }

@@ -1,0 +1,10 @@
+// typical.toml, as text.
+#pragma once
+
+#include <string_view>
+
+namespace kvcomm {
+
+extern const std::string_view kTypicalToml;
+
+}  // namespace kvcomm
