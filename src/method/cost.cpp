@@ -1,6 +1,7 @@
 #include "method/cost.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace kvcomm {
 
@@ -26,41 +27,50 @@ Flops sender_flops(const Profile& profile, const ModelConfig& model,
   return flops_of(model, {.depths = {{.layers = layers}}, .prompt = tokens.context});
 }
 
+}  // namespace
+
+SampleCost::SampleCost(const MethodSpec& spec, const Fidelity& fidelity,
+                       std::vector<ModelConfig> senders, ModelConfig receiver)
+    : profile_(profile_of(spec, fidelity)),
+      shares_layers_(shares_layers(spec)),
+      first_rows_(fidelity.sink_token),
+      senders_(std::move(senders)),
+      model_(profile_.receiver_reads() ? std::move(receiver) : senders_.front()) {}
+
 // Rows in front of the answering end's own tokens.
-std::vector<Passes::Depth> depths_of(const MethodSpec& spec, const Profile& profile,
-                                     const Fidelity& fidelity, int64_t layers,
-                                     const SampleTokens& tokens) {
+std::vector<Passes::Depth> SampleCost::depths_of(const SampleTokens& tokens) const {
   int64_t context = 0;
   for (const auto& sender : tokens.senders) context += sender.context;
-  if (profile.joined_at) return {{*profile.joined_at}, {layers - *profile.joined_at, context}};
-  if (!shares_layers(spec)) return {{layers}};
-  const int64_t first_row = fidelity.sink_token ? 1 : 0;
-  return {{tokens.whole_layers, context}, {layers - tokens.whole_layers, first_row}};
+  if (profile_.joined_at) {
+    return {{*profile_.joined_at}, {model_.layers - *profile_.joined_at, context}};
+  }
+  if (!shares_layers_) return {{model_.layers}};
+  return {{tokens.whole_layers, context},
+          {model_.layers - tokens.whole_layers, first_rows_ ? 1 : 0}};
 }
 
-}  // namespace
+SampleFlops SampleCost::of(const SampleTokens& tokens) const {
+  SampleFlops flops;
+  for (size_t i = 0; i < tokens.senders.size(); ++i) {
+    flops.senders += sender_flops(profile_, senders_[i], tokens.senders[i]);
+    if (!profile_.joined_at) continue;
+    flops.answering +=
+        flops_of(model_, {.depths = {{.layers = model_.layers - *profile_.joined_at}},
+                          .prompt = tokens.senders[i].context});
+  }
+  if (profile_.refines) {
+    flops.answering +=
+        flops_of(model_, speech(profile_, model_.layers, tokens.first_prompt, tokens.first_answer));
+  }
+  flops.answering += flops_of(
+      model_, {.depths = depths_of(tokens), .prompt = tokens.prompt, .generated = tokens.answer});
+  return flops;
+}
 
 SampleFlops sample_flops(const MethodSpec& spec, const Fidelity& fidelity,
                          std::span<const ModelConfig> senders, const ModelConfig& receiver,
                          const SampleTokens& tokens) {
-  const Profile profile = profile_of(spec, fidelity);
-  const ModelConfig& model = profile.receiver_reads() ? receiver : senders.front();
-  SampleFlops flops;
-  for (size_t i = 0; i < tokens.senders.size(); ++i) {
-    flops.senders += sender_flops(profile, senders[i], tokens.senders[i]);
-    if (!profile.joined_at) continue;
-    flops.answering += flops_of(model, {.depths = {{.layers = model.layers - *profile.joined_at}},
-                                        .prompt = tokens.senders[i].context});
-  }
-  if (profile.refines) {
-    flops.answering +=
-        flops_of(model, speech(profile, model.layers, tokens.first_prompt, tokens.first_answer));
-  }
-  flops.answering +=
-      flops_of(model, {.depths = depths_of(spec, profile, fidelity, model.layers, tokens),
-                       .prompt = tokens.prompt,
-                       .generated = tokens.answer});
-  return flops;
+  return SampleCost(spec, fidelity, {senders.begin(), senders.end()}, receiver).of(tokens);
 }
 
 }  // namespace kvcomm

@@ -31,4 +31,21 @@ SampleFlops sample_flops(const MethodSpec& spec, const Fidelity& fidelity,
                          std::span<const ModelConfig> senders, const ModelConfig& receiver,
                          const SampleTokens& tokens);
 
+// The same of many samples.
+class SampleCost {
+ public:
+  SampleCost(const MethodSpec& spec, const Fidelity& fidelity, std::vector<ModelConfig> senders,
+             ModelConfig receiver);
+
+  SampleFlops of(const SampleTokens& tokens) const;
+
+ private:
+  std::vector<Passes::Depth> depths_of(const SampleTokens& tokens) const;
+
+  Profile profile_;
+  bool shares_layers_, first_rows_;  // of a context, in layers that are not sent
+  std::vector<ModelConfig> senders_;
+  ModelConfig model_;  // of the end that answers
+};
+
 }  // namespace kvcomm

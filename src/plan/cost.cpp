@@ -16,10 +16,9 @@ std::vector<ModelConfig> configs_of(const std::vector<PlannedModel>& models) {
 
 }  // namespace
 
-SampleFlops sample_flops(const Plan& plan, const Cell& cell, const SampleTokens& tokens) {
+SampleCost sample_cost(const Plan& plan, const Cell& cell) {
   const PlannedPair& pair = plan.pairs[cell.pair];
-  return sample_flops(cell.spec, plan.fidelity, configs_of(pair.senders), pair.receiver.config,
-                      tokens);
+  return {cell.spec, plan.fidelity, configs_of(pair.senders), pair.receiver.config};
 }
 
 CellWork& CellWork::operator+=(const CellWork& other) {
@@ -54,12 +53,11 @@ CellWork cell_work(const Plan& plan, const Cell& cell, std::span<const SampleTok
   };
   const bool receiver_answers = profile_of(cell.spec, plan.fidelity).receiver_reads();
   const double answering = weights(receiver_answers ? pair.receiver : pair.senders.front());
-  const std::vector<ModelConfig> senders = configs_of(pair.senders);
+  const SampleCost cost = sample_cost(plan, cell);
   std::vector<double> speaking;  // weights of each sender
   for (const PlannedModel& sender : pair.senders) speaking.push_back(weights(sender));
   const auto flops_of = [&](const SampleTokens& tokens) {
-    const SampleFlops flops =
-        sample_flops(cell.spec, plan.fidelity, senders, pair.receiver.config, tokens);
+    const SampleFlops flops = cost.of(tokens);
     return flops.senders.all + flops.answering.all;
   };
   CellWork work;

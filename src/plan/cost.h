@@ -9,8 +9,8 @@
 
 namespace kvcomm {
 
-// Of a sample of a cell whose pair's configurations are known.
-SampleFlops sample_flops(const Plan& plan, const Cell& cell, const SampleTokens& tokens);
+// Of samples of a cell whose pair's configurations are known.
+SampleCost sample_cost(const Plan& plan, const Cell& cell);
 
 // The work of some samples of a cell, of all its ends together.
 struct CellWork {

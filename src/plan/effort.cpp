@@ -6,6 +6,7 @@
 
 #include "base/parallel.h"
 #include "method/sharing.h"
+#include "plan/cost.h"
 #include "plan/memory.h"
 
 namespace kvcomm {
@@ -17,19 +18,17 @@ class CellRates {
  public:
   CellRates(const Plan& plan, const Cell& cell, const Hardware& hardware,
             const std::map<std::string, double>& weights)
-      : plan_(plan),
-        cell_(cell),
-        hardware_(hardware),
-        profile_(profile_of(cell.spec, plan.fidelity)) {
+      : hardware_(hardware), cost_(sample_cost(plan, cell)), shares_(shares_layers(cell.spec)) {
     const PlannedPair& pair = plan.pairs[cell.pair];
     const auto step = [&](const PlannedModel& model) {
       return weights.at(model.folder.string()) / hardware.bytes_per_s + hardware.step_s;
     };
     for (const PlannedModel& sender : pair.senders) {
-      senders_.push_back(sender.config);
+      ++senders_;
       sending_step_s_ = std::max(sending_step_s_, step(sender));
     }
-    answering_step_s_ = step(profile_.receiver_reads() ? pair.receiver : pair.senders.front());
+    const bool receiver_answers = profile_of(cell.spec, plan.fidelity).receiver_reads();
+    answering_step_s_ = step(receiver_answers ? pair.receiver : pair.senders.front());
     wire_ = wire_cost(cell.spec, pair.receiver.config, element_bytes(plan.config.run.dtype),
                       plan.fidelity);
   }
@@ -45,30 +44,27 @@ class CellRates {
     }
     read.first_answer = std::min<int64_t>(read.first_answer, 1);
     read.answer = std::min<int64_t>(read.answer, 1);
-    const SampleFlops flops = sample_flops(cell_.spec, plan_.fidelity, senders_,
-                                           plan_.pairs[cell_.pair].receiver.config, read);
+    const SampleFlops flops = cost_.of(read);
     const auto steps = [](int64_t generated) {
       return static_cast<double>(std::max<int64_t>(generated - 1, 0));
     };
     const auto sent = static_cast<double>(wire_.per_context_token * context + wire_.per_sample +
                                           wire_.per_step * wire_.most_steps);
     ExchangeSeconds seconds{
-        .sending = flops.senders.all / hardware_.flops_per_s /
-                   static_cast<double>(std::max<size_t>(senders_.size(), 1)),
+        .sending = flops.senders.all / hardware_.flops_per_s / static_cast<double>(senders_),
         .sending_steps = steps(said) * sending_step_s_,
         .wire = sent / hardware_.wire_bytes_per_s,
         .answering = flops.answering.all / hardware_.flops_per_s,
         .answering_steps = (steps(tokens.answer) + steps(tokens.first_answer)) * answering_step_s_};
-    if (shares_layers(cell_.spec)) std::swap(seconds.context, seconds.sending);
+    if (shares_) std::swap(seconds.context, seconds.sending);
     return seconds;
   }
 
  private:
-  const Plan& plan_;
-  const Cell& cell_;
   const Hardware& hardware_;
-  const Profile profile_;
-  std::vector<ModelConfig> senders_;
+  const SampleCost cost_;
+  const bool shares_;
+  int senders_ = 0;
   Seconds sending_step_s_ = 0, answering_step_s_ = 0;
   WireCost wire_;
 };

@@ -177,6 +177,7 @@ void Coordinator::store_rows(Report& report) {
   const Cell& cell = plan_.cells.at(report.cell);
   const std::set<uint32_t> altered = altered_samples(report);
   uint64_t good = 0, failed = 0, bytes = 0;
+  const SampleCost cost = sample_cost(plan_, cell);
   for (SampleRow& row : report.rows) {
     bytes += row.payload_bytes;
     if (altered.contains(row.sample)) {
@@ -185,7 +186,7 @@ void Coordinator::store_rows(Report& report) {
       continue;
     }
     row.key = cell.key;
-    set_flops(row, plan_, cell);
+    set_flops(row, cost);
     journal_.append(row);
     stored_.add(row);
     if (!row.failed) {
@@ -247,13 +248,14 @@ void Coordinator::store_recalibration(Report& report) {
 // A cell that cannot run keeps all its samples in n as failed ones: a crash must not raise a score.
 void Coordinator::lose(const Cell& cell, const std::string& why) {
   const Dataset& dataset = plan_.datasets[cell.dataset];
+  const SampleCost cost = sample_cost(plan_, cell);
   for (const uint32_t sample : work_->missing(cell)) {
     SampleRow row{.key = cell.key,
                   .sample = sample,
                   .sample_id = dataset.samples[sample].id,
                   .further_scores = unscored(plan_.config.datasets[cell.dataset]),
                   .failed = true};
-    set_flops(row, plan_, cell);
+    set_flops(row, cost);
     journal_.append(row);
     stored_.add(row);
     journal_.append(

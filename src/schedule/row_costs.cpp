@@ -25,13 +25,13 @@ SampleTokens tokens_of(const SampleRow& row) {
   return tokens;
 }
 
-void set_flops(SampleRow& row, const Plan& plan, const Cell& cell) {
+void set_flops(SampleRow& row, const SampleCost& cost) {
   row.sender_flops = row.receiver_flops = row.attention_flops = 0;
   if (row.failed) {
     row.ttft_s = row.sender_joules = row.receiver_joules = 0;
     return;
   }
-  const SampleFlops flops = sample_flops(plan, cell, tokens_of(row));
+  const SampleFlops flops = cost.of(tokens_of(row));
   row.sender_flops = flops.senders.all;
   row.receiver_flops = flops.answering.all;
   row.attention_flops = flops.senders.attention + flops.answering.attention;

@@ -9,6 +9,6 @@ namespace kvcomm {
 SampleTokens tokens_of(const SampleRow& row);
 
 // Fills in the row's FLOPs, in closed form; a failed one has no costs.
-void set_flops(SampleRow& row, const Plan& plan, const Cell& cell);
+void set_flops(SampleRow& row, const SampleCost& cost);
 
 }  // namespace kvcomm
