@@ -20,6 +20,7 @@ make_data() {
 }
 
 launch/setup.sh kvcomm
+use_unpacked
 make_data
 check_mpi build/kvcomm
 say "running the demo (a few minutes on two cores; stop and start again at will)"

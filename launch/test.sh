@@ -63,6 +63,7 @@ if [[ ${1:-} == --all ]]; then
   shift
 fi
 launch/setup.sh all
+use_unpacked
 check_format
 compile_cuda_sources
 say "running the tests (slow ones too: $all)"
