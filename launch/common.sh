@@ -9,7 +9,8 @@ readonly root exit_usage exit_environment
 
 # Compilers, libraries and MPI that launch/setup.sh unpacked where it had no root.
 # shellcheck source=/dev/null
-if [[ -e $root/third_party/env.sh ]]; then source "$root/third_party/env.sh"; fi
+use_unpacked() { if [[ -e $root/third_party/env.sh ]]; then source "$root/third_party/env.sh"; fi; }
+use_unpacked
 
 say() { printf '== %s\n' "$*" >&2; }
 
