@@ -78,7 +78,7 @@ check_mpi() {
   launcher=$(mpirun --version)
   [[ $program =~ openmpi\ ([0-9.]+) ]]
   program=${BASH_REMATCH[1]}
-  if [[ $launcher =~ \(Open\ MPI\)\ ([0-9.]+) ]]; then launcher=${BASH_REMATCH[1]}; fi
+  if [[ $launcher =~ \((Open\ MPI|OpenRTE)\)\ ([0-9.]+) ]]; then launcher=${BASH_REMATCH[2]}; fi
   [[ ${launcher%.*} == "${program%.*}" ]] || die "$exit_environment" \
     "$(command -v mpirun) is of '${launcher%%$'\n'*}', but $1 was built with Open MPI $program:" \
     "put that one's mpirun first in PATH, or build again with launch/setup.sh."
