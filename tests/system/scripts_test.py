@@ -14,7 +14,8 @@ class Scripts(unittest.TestCase):
         scripts += [path for folder in ("launch", "tests") for path in REPOSITORY.glob(f"{folder}/**/*.sh")]
         # SC1091: files that a set-up or a site makes are not here to be followed.
         options = ["--external-sources", "--source-path=SCRIPTDIR", "--exclude=SC1091"]
-        outcome = subprocess.run(["shellcheck", *options, *scripts], text=True, capture_output=True)
+        outcome = subprocess.run(["shellcheck", *options, *scripts], cwd=REPOSITORY, text=True,
+                                 capture_output=True)
         self.assertEqual(outcome.returncode, 0, outcome.stdout + outcome.stderr)
 
 
