@@ -41,6 +41,21 @@ function(kvc_library name)
   endif()
 endfunction()
 
+# kvc_embed(FILE HEADER SYMBOL): the file's content as the text that the header declares, made anew
+# whenever the file changes; the source to add is then in ${SYMBOL}_SOURCE.
+function(kvc_embed file header symbol)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+  file(READ ${file} content)
+  set(source ${CMAKE_CURRENT_BINARY_DIR}/${symbol}.cpp)
+  file(CONFIGURE OUTPUT ${source} @ONLY CONTENT [==[
+#include "@header@"
+namespace kvcomm {
+const std::string_view @symbol@ = R"TEXT(@content@)TEXT";
+}
+]==])
+  set(${symbol}_SOURCE ${source} PARENT_SCOPE)
+endfunction()
+
 # kvc_kernels(ops a.cu ...): CUDA kernels as objects of the library kvc_ops. nvcc is called here, not as a language of
 # CMake's, which would link every program that has one through nvcc.
 function(kvc_kernels name)

@@ -1,7 +1,6 @@
 #include "app/simulate.h"
 
 #include <fmt/format.h>
-#include <stdlib.h>
 
 #include <charconv>
 #include <cstdio>
@@ -9,6 +8,7 @@
 
 #include "app/tables.h"
 #include "base/log.h"
+#include "base/scratch_folder.h"
 #include "base/text.h"
 #include "plan/memory.h"
 #include "plan/typical.h"
@@ -20,32 +20,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Removed with all that is in it. In memory where the system has a place for that: a simulated
-// journal need not outlive a power cut.
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    const fs::path shared = "/dev/shm";
-    const fs::path parent = fs::is_directory(shared) ? shared : fs::temp_directory_path();
-    std::string name = (parent / "kvcomm-simulate-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) {
-      fail(Exit::kEnvironment, "No folder can be made in '{}': set TMPDIR to one that takes files.",
-           parent.string());
-    }
-    path_ = name;
-  }
-  ~ScratchFolder() {
-    std::error_code ignored;  // nothing but our own files is in it
-    fs::remove_all(path_, ignored);
-  }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
+// In memory where the system has a place for that: a simulated journal need not outlive a power
+// cut.
+fs::path scratch_place() {
+  const fs::path shared = "/dev/shm";
+  return fs::is_directory(shared) ? shared : fs::temp_directory_path();
+}
 
 // "8x0.5": so many lanes, and a number above 0.
 std::pair<int, double> unlike_lanes(const std::string& text, const char* option) {
@@ -165,7 +145,7 @@ Exit simulate_command(const SimulateArguments& arguments) {
     return Exit::kOk;
   }
   const Hardware hardware = load_hardware(arguments.hardware);
-  const ScratchFolder scratch;
+  const ScratchFolder scratch(scratch_place(), "kvcomm-simulate");
   const std::vector<std::string> models = supply_models(config, scratch.path() / "models");
   Plan plan = make_plan(std::move(config), hardware.device, Absent::kNamed, Hashing::kKnown);
   const std::vector<std::string> datasets = supply_samples(plan);

@@ -6,12 +6,12 @@
 #include <sys/statvfs.h>
 
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <limits>
 
 #include "base/descriptor.h"
 #include "base/files.h"
+#include "base/scratch_folder.h"
 #include "base/text.h"
 #include "store/h5.h"
 #include "store/h5_lock.h"
@@ -39,38 +39,21 @@ fs::path place_of(const fs::path& output) {
   return place;
 }
 
-// A folder in it, removed with all that it holds.
-class Scratch {
- public:
-  explicit Scratch(const fs::path& output) {
-    const fs::path place = place_of(output);
-    std::string name = (place / ".kvcomm-doctor-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) {
-      fail(Exit::kEnvironment, "Nothing can be written to '{}': {}.", place.string(),
-           std::strerror(errno));
-    }
-    path_ = name;
-  }
-  ~Scratch() {
-    std::error_code ignored;  // nothing but our own files is in it
-    fs::remove_all(path_, ignored);
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
+// A file in a folder of its own, which goes with it.
+struct Probe {
+  explicit Probe(const fs::path& output) : scratch(place_of(output), ".kvcomm-doctor") {}
 
-  fs::path file() const { return path_ / "probe.h5"; }
-
- private:
-  fs::path path_;
+  ScratchFolder scratch;
+  fs::path file = scratch.path() / "probe.h5";
 };
 
 Seen replace_a_file(const fs::path& output) {
-  const Scratch scratch(output);
-  write_file_atomic(scratch.file(), "old");
+  const Probe probe(output);
+  write_file_atomic(probe.file, "old");
   const Stopwatch watch;
-  write_file_atomic(scratch.file(), "new");
+  write_file_atomic(probe.file, "new");
   const Seconds took_s = watch.elapsed_s();
-  if (read_file(scratch.file()) != "new") {
+  if (read_file(probe.file) != "new") {
     fail(Exit::kEnvironment, "A file in '{}' was replaced, and still reads as before.",
          place_of(output).string());
   }
@@ -103,14 +86,14 @@ std::vector<std::string> lock_complaints(const fs::path& path) {
 }
 
 Seen lock_a_file(const fs::path& output) {
-  const Scratch scratch(output);
+  const Probe probe(output);
   const Attributes attributes{{"probe", "kvcomm doctor"}};
-  write_file_atomic(scratch.file(), h5_image(attributes, {}));
-  if (read_h5(scratch.file()).attributes != attributes) {
+  write_file_atomic(probe.file, h5_image(attributes, {}));
+  if (read_h5(probe.file).attributes != attributes) {
     fail(Exit::kEnvironment, "An HDF5 file in '{}' does not read as it was written.",
          place_of(output).string());
   }
-  const std::vector<std::string> complaints = lock_complaints(scratch.file());
+  const std::vector<std::string> complaints = lock_complaints(probe.file);
   if (complaints.empty()) {
     return {.check = {.found = "an HDF5 file is written, read and locked (POSIX, flock, HDF5)"}};
   }

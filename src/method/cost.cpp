@@ -67,10 +67,4 @@ SampleFlops SampleCost::of(const SampleTokens& tokens) const {
   return flops;
 }
 
-SampleFlops sample_flops(const MethodSpec& spec, const Fidelity& fidelity,
-                         std::span<const ModelConfig> senders, const ModelConfig& receiver,
-                         const SampleTokens& tokens) {
-  return SampleCost(spec, fidelity, {senders.begin(), senders.end()}, receiver).of(tokens);
-}
-
 }  // namespace kvcomm

@@ -26,14 +26,10 @@ struct SampleFlops {
   Flops senders, answering;
 };
 
-// senders: the models of the pair's senders, in order.
-SampleFlops sample_flops(const MethodSpec& spec, const Fidelity& fidelity,
-                         std::span<const ModelConfig> senders, const ModelConfig& receiver,
-                         const SampleTokens& tokens);
-
-// The same of many samples.
+// Of samples of one method between the same models.
 class SampleCost {
  public:
+  // senders: the models of the pair's senders, in order.
   SampleCost(const MethodSpec& spec, const Fidelity& fidelity, std::vector<ModelConfig> senders,
              ModelConfig receiver);
 

@@ -242,11 +242,24 @@ std::vector<std::string> left_out_text(const Results& results, size_t most) {
 // ---- the file
 namespace {
 
-// Their files' names with the bytes that were read.
-std::string journals_text(const Journals& journals) {
-  nlohmann::json bytes = nlohmann::json::object();
-  for (const RunJournal& run : journals.runs) bytes[run.file.filename().string()] = run.bytes;
-  return bytes.dump();
+// Of journals' files, what changes when a run starts or adds a row: names and sizes.
+using Listing = std::map<std::string, uintmax_t>;
+
+// As they were read.
+Listing listing(const Journals& journals) {
+  Listing sizes;
+  for (const RunJournal& run : journals.runs) sizes[run.file.filename().string()] = run.bytes;
+  return sizes;
+}
+
+// As they are now.
+Listing listing(const fs::path& output) {
+  Listing sizes;
+  for (const fs::path& file : journal_files(output)) {
+    std::error_code gone;
+    sizes[file.filename().string()] = fs::file_size(file, gone);
+  }
+  return sizes;
 }
 
 Attributes root_attributes(const Journals& journals) {
@@ -267,17 +280,7 @@ Attributes root_attributes(const Journals& journals) {
           {"config", run.config},
           {"environment", text(run.environment)},
           {"fingerprints", text(run.fingerprints)},
-          {"journals", journals_text(journals)}};
-}
-
-// Names and sizes: what changes when a run starts or adds a row.
-std::map<fs::path, uintmax_t> listing(const fs::path& output) {
-  std::map<fs::path, uintmax_t> sizes;
-  for (const fs::path& file : journal_files(output)) {
-    std::error_code gone;
-    sizes[file] = fs::file_size(file, gone);
-  }
-  return sizes;
+          {"journals", text(listing(journals))}};
 }
 
 }  // namespace
@@ -294,22 +297,18 @@ void write_results(const fs::path& path, const Results& results) {
 Results merge(const fs::path& output, Keys keys) {
   constexpr int kPasses = 20;  // while others go on writing; they merge again at their own end
   for (int pass = 1;; ++pass) {
-    const auto before = listing(output);
     Results results(read_journals(output), keys);
     write_results(output / (keys == Keys::kAll ? "all.h5" : "results.h5"), results);
-    if (pass == kPasses || listing(output) == before) return results;
+    if (pass == kPasses || listing(output) == listing(results.journals)) return results;
   }
 }
 
 Results merge_read(const fs::path& output, Journals journals) {
   const fs::path path = output / "results.h5";
-  Results results(std::move(journals));
-  for (const auto& [name, text] : root_attributes(results.journals)) {
-    if (h5_attribute(path, name) == text) continue;
-    write_results(path, results);
-    break;
-  }
-  return results;
+  const bool is_theirs = std::ranges::all_of(root_attributes(journals), [&](const auto& attribute) {
+    return h5_attribute(path, attribute.first) == attribute.second;
+  });
+  return is_theirs ? Results(std::move(journals)) : merge(output);
 }
 
 }  // namespace kvcomm

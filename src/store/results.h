@@ -94,8 +94,8 @@ H5Content content_of(const Results& results);
 // that end together the last to write saw all. The caller logs left_out_text and journals.faults.
 Results merge(const std::filesystem::path& output, Keys keys = Keys::kNewest);
 
-// The same of a folder's journals that were just read; results.h5 is left alone where this program
-// wrote it from the very same.
+// The same where these journals of the folder were just read: if results.h5 was written from the
+// very same, it is left alone.
 Results merge_read(const std::filesystem::path& output, Journals journals);
 
 }  // namespace kvcomm

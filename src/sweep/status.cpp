@@ -175,8 +175,7 @@ Status status_of(const fs::path& output) {
     if (find_run(journal) == status.runs.end()) ++status.ended;
   }
   for (const JournalFault& fault : journals.faults) {
-    const auto run = std::ranges::find(status.runs, fault.file.stem().string(), &RunStatus::run_id);
-    const bool being_written = fault.unfinished && run != status.runs.end() && lives(*run);
+    const bool being_written = fault.unfinished && is_written(fault.file, status.runs);
     if (!being_written) status.faults.push_back(describe(fault));
   }
   status.stage = stage_of(status);

@@ -26,8 +26,7 @@ const ModelConfig kModel{.layers = 28,
                          .vocab = 128256};
 
 double total(const MethodSpec& spec, const SampleTokens& tokens) {
-  const SampleFlops flops =
-      sample_flops(spec, Fidelity::paper(), std::vector{kModel}, kModel, tokens);
+  const SampleFlops flops = SampleCost(spec, Fidelity::paper(), {kModel}, kModel).of(tokens);
   return flops.senders.all + flops.answering.all;
 }
 
@@ -60,8 +59,7 @@ TEST(Cost, TheReleaseReadsOneRowInLayersThatAreNotSent) {
   const SampleTokens tokens{
       .senders = {{.context = 50}}, .prompt = 20, .answer = 4, .whole_layers = 10};
   const auto attention = [&](const Fidelity& fidelity) {
-    return sample_flops(spec_of("kvcomm"), fidelity, std::vector{kModel}, kModel, tokens)
-        .answering.attention;
+    return SampleCost(spec_of("kvcomm"), fidelity, {kModel}, kModel).of(tokens).answering.attention;
   };
   const double more = attention(Fidelity::release()) - attention(Fidelity::paper());
   EXPECT_EQ(more, 18 * 4.0 * 24 * 128 * (20 + 3));  // a row, in 18 layers, for each token read
@@ -71,9 +69,8 @@ TEST(Cost, SeveralSendersReadEachItsOwn) {
   const MethodSpec spec = spec_of("kvcomm");
   const auto flops = [&](std::vector<SampleTokens::Sender> senders) {
     const std::vector<ModelConfig> models(senders.size(), kModel);
-    return sample_flops(
-        spec, Fidelity::paper(), models, kModel,
-        {.senders = std::move(senders), .prompt = 9, .answer = 2, .whole_layers = 5});
+    return SampleCost(spec, Fidelity::paper(), models, kModel)
+        .of({.senders = std::move(senders), .prompt = 9, .answer = 2, .whole_layers = 5});
   };
   const SampleFlops one = flops({{.context = 30}}), two = flops({{.context = 10}, {.context = 20}});
   EXPECT_EQ(one.answering.all, two.answering.all);
@@ -100,7 +97,7 @@ TEST(Cost, EqualsPyTorchsCount) {
                               .prompt = one.at("prompt"),
                               .answer = one.at("answer"),
                               .whole_layers = one.at("whole_layers")};
-    const SampleFlops flops = sample_flops(spec, fidelity, std::vector{model}, model, tokens);
+    const SampleFlops flops = SampleCost(spec, fidelity, {model}, model).of(tokens);
     const std::string where = one.dump();
     EXPECT_EQ(flops.senders.all, one.at("sender_flops").get<double>()) << where;
     EXPECT_EQ(flops.answering.all, one.at("receiver_flops").get<double>()) << where;

@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <string>
 
+#include "base/scratch_folder.h"
+
 namespace kvcomm::testing {
 
 // The repository, as it was compiled in; $KVCOMM_SOURCE_DIR where the test was carried elsewhere.
@@ -24,23 +26,9 @@ inline std::filesystem::path shared_dir() {
 }
 
 // An empty folder of the running test's own, removed at the end.
-class TemporaryFolder {
+class TemporaryFolder : public ScratchFolder {
  public:
-  TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "kvcomm-test-XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed: " + pattern);
-    path_ = pattern;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
+  TemporaryFolder() : ScratchFolder(std::filesystem::temp_directory_path(), "kvcomm-test") {}
 };
 
 }  // namespace kvcomm::testing

@@ -21,9 +21,7 @@ class Disk(SystemTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.work = cls().sweep("work", METHODS, demo_records(SAMPLES), run="batch = 4")
-        outcome = cls.work.run("whole")
-        assert outcome.code == 0, outcome
+        cls.work = cls.sweep_that_ran("work", METHODS, demo_records(SAMPLES), run="batch = 4")
 
     def check_like_whole(self, output):
         self.check_undisturbed(self.work.results(output), self.work.results("whole"))

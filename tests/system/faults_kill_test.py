@@ -16,9 +16,7 @@ class Killed(SystemTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.work = cls().sweep("work", METHODS, demo_records(SAMPLES), run=f"batch = {BATCH}")
-        outcome = cls.work.run("whole")
-        assert outcome.code == 0, outcome
+        cls.work = cls.sweep_that_ran("work", METHODS, demo_records(SAMPLES), run=f"batch = {BATCH}")
 
     def killed_and_resumed(self, ranks, rule):
         """The folder: with how many ranks it is resumed must not matter."""

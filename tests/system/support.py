@@ -180,6 +180,14 @@ class SystemTest(unittest.TestCase):
                         f"{pairs}\n{datasets}\n{methods}")
         return Sweep(self.folder, toml)
 
+    @classmethod
+    def sweep_that_ran(cls, *arguments, **options):
+        """A sweep, of which an undisturbed run is in the folder "whole"."""
+        sweep = cls().sweep(*arguments, **options)
+        outcome = sweep.run("whole")
+        assert outcome.code == 0, outcome
+        return sweep
+
     def check_undisturbed(self, path, undisturbed, but=()):
         """What is at `path` is what an undisturbed run made, sample by sample: but for seconds, joules, attempts, the
         header bytes that samples of a batch share out among them, and the samples `but`."""
